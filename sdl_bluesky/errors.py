@@ -1,0 +1,113 @@
+"""Typed errors of the whole package.
+
+Every message says what was wrong, where, and what to do. Errors that stop a piece of work carry the part that was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class SDLError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class OutOfRange(SDLError, ValueError):
+    """A number lies outside the range in which it has a meaning, or outside a limit; nothing was moved."""
+
+
+class UnknownName(SDLError, KeyError):
+    """A name (source, sensor, agent, plan, ...) that the lab or the program does not have."""
+
+    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        super().__init__(f"unknown {kind} {name!r}: choose one of {', '.join(map(repr, self.known)) or '(none)'}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class LabFileError(SDLError, ValueError):
+    """The lab file (or a campaign file) cannot be used; every fault found is listed."""
+
+
+class UnitError(LabFileError):
+    """A quantity has no unit, or another one than the contract fixes."""
+
+
+class ServiceError(SDLError, RuntimeError):
+    """A service (IOC, Tiled, Redis) cannot be started, reached or used."""
+
+
+class PortInUse(ServiceError):
+    """The port that a service should listen on belongs to somebody else."""
+
+
+class ServiceMissing(ServiceError):
+    """A service does not answer at its address."""
+
+
+class DeviceError(SDLError, RuntimeError):
+    """An instrument cannot do what it was asked to do."""
+
+
+class StaleReading(DeviceError):
+    """The IOC stopped updating: its last values are no readings any more."""
+
+
+class Disconnected(DeviceError):
+    """The connection to the IOC is lost."""
+
+
+class AlarmError(DeviceError):
+    """A reading carries an alarm that makes it invalid."""
+
+
+class InterlockTripped(DeviceError):
+    """An interlock of the machine is tripped; it names the cause."""
+
+
+class MoveTimeout(DeviceError, TimeoutError):
+    """A setpoint was not reached in time; the last readback is in the message."""
+
+
+class PlasmaError(DeviceError):
+    """A plasma did not ignite, or went out during a measurement."""
+
+
+class Unidentifiable(SDLError, ValueError):
+    """The data cannot determine the parameters that were asked for; the message says which and why."""
+
+
+class WeakSignal(SDLError, ValueError):
+    """The signal-to-noise ratio is too low for the parameters to mean anything."""
+
+
+class IngestError(SDLError, ValueError):
+    """Rows that an agent refused. The good rows of the same call were kept.
+
+    Attributes:
+        rows: index of each refused row, with the reason.
+    """
+
+    def __init__(self, rows: Mapping[int, str]) -> None:
+        self.rows = dict(rows)
+        text = "; ".join(f"row {i}: {why}" for i, why in self.rows.items())
+        super().__init__(f"{len(self.rows)} row(s) refused, the others were kept: {text}")
+
+
+class CampaignError(SDLError, RuntimeError):
+    """A campaign cannot start, go on or be read; carries what was done so far.
+
+    Attributes:
+        partial: what was done before the fault, if anything.
+    """
+
+    def __init__(self, message: str, partial: Any = None) -> None:
+        self.partial = partial
+        super().__init__(message)
+
+
+class CatalogueError(SDLError, LookupError):
+    """Something is not in the catalogue, or not in the form that its schema says."""
