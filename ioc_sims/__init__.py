@@ -1,0 +1,1 @@
+"""Simulated instruments as real EPICS IOCs, with physics of their own."""

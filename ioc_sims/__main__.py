@@ -1,0 +1,52 @@
+"""Start a simulated instrument: `python -m ioc_sims sputter CONFIG.json`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import ioc_sims.sputter
+from ioc_sims.common.errors import SimulationError
+
+_DESCRIPTION = """Simulated instruments as real EPICS IOCs.
+
+The Channel Access port and addresses come from the environment (EPICS_CA_SERVER_PORT, EPICS_CAS_INTF_ADDR_LIST, ...);
+PV Access is served when EPICS_PVAS_INTF_ADDR_LIST is set. Prints "READY <prefix> <n> PVs" on stdout when it serves,
+logs on stderr, ends with status 0 on SIGTERM and with its parent process."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m ioc_sims", description=_DESCRIPTION, formatter_class=raw)
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    instruments = parser.add_subparsers(dest="instrument", required=True, metavar="INSTRUMENT")
+    sputter = instruments.add_parser(
+        "sputter", help="a magnetron sputter chamber", description=ioc_sims.sputter.__doc__, formatter_class=raw
+    )
+    sputter.add_argument("config", type=Path, metavar="CONFIG.json", help="prefix, geometry, seed, speed, files")
+    options = parser.parse_args(arguments)
+
+    logging.basicConfig(
+        level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    ready = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # EPICS itself writes to stdout, which is for the READY line alone
+    try:
+        # imported here: --help needs no EPICS
+        from ioc_sims.sputter.ioc import leave, run
+        from ioc_sims.sputter.settings import load_config
+
+        status = run(load_config(options.config), ready)
+    except SimulationError as err:
+        sys.stderr.write(f"ioc_sims: {err}\n")
+        return 2
+    leave(status)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

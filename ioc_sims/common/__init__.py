@@ -1,0 +1,1 @@
+"""What every simulated instrument needs: errors, files, its process, its records."""

@@ -1,0 +1,145 @@
+"""How far results lie from the truth: arrays in, numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RectBivariateSpline
+
+from ioc_sims.common.errors import JudgeError
+
+Floats = NDArray[np.float64]
+
+SIGMAS_90 = 1.645  # of a normal distribution: 90 % lie within
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A quantity over power and pressure, values[pressure, power]."""
+
+    power_W: Floats
+    pressure_mTorr: Floats
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Map:
+    """Atomic fractions on the wafer, {element: [y, x]}, axes in mm."""
+
+    x_mm: Floats
+    y_mm: Floats
+    fraction: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class CompositionScore:
+    """How good a composition map is.
+
+    Attributes:
+        rms_percent: RMS error over all pixels and elements, in atomic percent (absolute).
+        centre_error: absolute error of the first element's fraction at the centre of the wafer.
+        coverage_90: part of the pixels (of all elements) whose error is at most 1.645 standard deviations.
+        pixels: finite pixels that were compared.
+    """
+
+    rms_percent: float
+    centre_error: float
+    coverage_90: float
+    pixels: int
+
+
+def rate_error_percent(
+    mean: Surface, truth: Surface, lit: NDArray[np.bool_], lowest_pressure_mTorr: float = 4.0
+) -> tuple[float, int]:
+    """100 RMS(mean - truth) / mean(truth) over the truth's grid points where the plasma burns.
+
+    Args:
+        mean: what was learnt; interpolated (cubic) to the grid of the truth.
+        truth: noise-free rate.
+        lit: [pressure, power], where the plasma burns.
+        lowest_pressure_mTorr: grid points below are not judged.
+
+    Returns:
+        (error in percent, number of points).
+
+    Raises:
+        JudgeError: the learnt surface is not finite or does not reach all these points.
+    """
+    chosen = lit & (truth.pressure_mTorr >= lowest_pressure_mTorr - 1e-9)[:, None]
+    if not chosen.any():
+        raise JudgeError("the plasma burns at no grid point above the lowest pressure")
+    rows, columns = np.nonzero(chosen)
+    _check_inside("pressure", truth.pressure_mTorr[rows], mean.pressure_mTorr)
+    _check_inside("power", truth.power_W[columns], mean.power_W)
+    learnt = interpolate(mean.pressure_mTorr, mean.power_W, mean.values, truth.pressure_mTorr, truth.power_W)
+    difference = (learnt - truth.values)[chosen]
+    return float(100 * np.sqrt(np.mean(difference**2)) / np.mean(truth.values[chosen])), int(chosen.sum())
+
+
+def composition_score(mean: Map, std: Mapping[str, Floats], truth: Map) -> CompositionScore:
+    """Compare a composition map with the film.
+
+    The truth is interpolated (cubic) to the pixels of the map. An element that only one of them has counts with
+    fraction 0 in the other. Pixels that are not finite in the map are left out.
+
+    Args:
+        mean: the map.
+        std: its standard deviation, {element: [y, x]}.
+        truth: the film.
+
+    Raises:
+        JudgeError: no pixel is finite, or the map reaches beyond the truth.
+    """
+    if not mean.fraction:
+        raise JudgeError("the composition map has no element")
+    _check_inside("x", mean.x_mm, truth.x_mm)
+    _check_inside("y", mean.y_mm, truth.y_mm)
+    shape = (len(mean.y_mm), len(mean.x_mm))
+    squares: list[Floats] = []
+    covered: list[NDArray[np.bool_]] = []
+    for element in dict.fromkeys((*mean.fraction, *truth.fraction)):
+        got = np.asarray(mean.fraction.get(element, np.zeros(shape)), float)
+        spread = np.asarray(std.get(element, np.zeros(shape)), float)
+        difference = got - _at(truth, element, mean.y_mm, mean.x_mm)
+        finite = np.isfinite(difference)
+        squares.append(difference[finite] ** 2)
+        if element in mean.fraction:
+            covered.append((np.abs(difference) <= SIGMAS_90 * spread)[finite])
+    if not squares[0].size:
+        raise JudgeError("no pixel of the composition map is finite")
+    first = next(iter(mean.fraction))
+    centre = interpolate(mean.y_mm, mean.x_mm, np.asarray(mean.fraction[first], float), np.zeros(1), np.zeros(1))
+    return CompositionScore(
+        rms_percent=float(100 * np.sqrt(np.mean(np.concatenate(squares)))),
+        centre_error=float(abs(centre - _at(truth, first, np.zeros(1), np.zeros(1)))[0, 0]),
+        coverage_90=float(np.mean(np.concatenate(covered))),
+        pixels=int(squares[0].size),
+    )
+
+
+def interpolate(y: Floats, x: Floats, values: Floats, new_y: Floats, new_x: Floats) -> Floats:
+    """Cubic interpolation of values[y, x] on the grid new_y x new_x (lower order where there are few points)."""
+    if not np.isfinite(values).all():
+        raise JudgeError("values to interpolate are not all finite")
+    if len(y) < 2 or len(x) < 2 or values.shape != (len(y), len(x)):
+        raise JudgeError(f"values of shape {values.shape} do not fit axes of {len(y)} and {len(x)} points")
+    spline = RectBivariateSpline(y, x, values, kx=min(3, len(y) - 1), ky=min(3, len(x) - 1), s=0)
+    return np.asarray(spline(np.clip(new_y, y[0], y[-1]), np.clip(new_x, x[0], x[-1])))
+
+
+def _at(film: Map, element: str, y: Floats, x: Floats) -> Floats:
+    if element not in film.fraction:
+        return np.zeros((len(y), len(x)))
+    return interpolate(film.y_mm, film.x_mm, np.asarray(film.fraction[element], float), y, x)
+
+
+def _check_inside(what: str, wanted: Floats, axis: Floats) -> None:
+    slack = 1e-6 * (axis[-1] - axis[0])
+    if wanted.min() < axis[0] - slack or wanted.max() > axis[-1] + slack:
+        raise JudgeError(
+            f"{what} {wanted.min():.6g} .. {wanted.max():.6g} is to be judged, but known only from "
+            f"{axis[0]:.6g} to {axis[-1]:.6g}"
+        )

@@ -1,0 +1,68 @@
+"""What the instruments show: the state of the plant with the noise and errors of each gauge."""
+
+from __future__ import annotations
+
+import math
+
+from ioc_sims.sputter.chamber import Chamber
+from ioc_sims.sputter.plant import Plant
+
+Reading = float | int | str
+
+
+def readings(chamber: Chamber) -> dict[str, Reading]:
+    """Values of all readbacks, by PV name without prefix (the counters of the IOC itself excepted).
+
+    A crystal that has failed shows 0 Hz and a faulty gauge 0 mTorr; the caller publishes both as INVALID.
+    """
+    plant = chamber.plant
+    values: dict[str, Reading] = {}
+    values.update(_sources(plant))
+    values.update(_gas(plant))
+    for crystal in plant.crystals:
+        frequency = crystal.frequency_Hz(plant.noise)
+        pv = crystal.config.pv
+        alive = math.isfinite(frequency) and crystal.life_percent > 0
+        values[f"{pv}FREQUENCY"] = frequency if alive else 0.0
+        values[f"{pv}LIFE"] = crystal.life_percent
+        values[f"{pv}TEMPERATURE"] = crystal.temperature_degC(plant.noise)
+    if chamber.faults["GAUGE"]:
+        values["GAUGE:PROCESS:PRESSURE"] = 0.0
+    values["SUBSTRATE:SHUTTER"] = int(plant.substrate_shutter_open)
+    values["SUBSTRATE:ANGLE"] = plant.angle_deg
+    values["SUBSTRATE:NUMBER"] = plant.substrate_number
+    for name, bad in chamber.interlock.bad.items():
+        values[f"INTERLOCK:{name}"] = int(not bad)
+    values["INTERLOCK:OK"] = int(chamber.interlock.ok)
+    values["INTERLOCK:CAUSE"] = chamber.interlock.cause
+    values["HEARTBEAT:TIMEOUT"] = chamber.watchdog.timeout_s
+    values["SIM:TIME"] = plant.time_s
+    return values
+
+
+def _sources(plant: Plant) -> dict[str, Reading]:
+    values: dict[str, Reading] = {}
+    noise, relative = plant.noise, plant.settings.electrical_noise
+    for source in plant.sources:
+        pv = source.law.config.pv
+        volts = source.voltage_V * (1 + relative * noise.normal())
+        amperes = source.current_A * (1 + relative * noise.normal())
+        values[f"{pv}POWER"] = volts * amperes  # as a supply forms it
+        values[f"{pv}VOLTAGE"] = volts
+        values[f"{pv}CURRENT"] = amperes
+        values[f"{pv}PLASMA"] = int(source.burning)
+        values[f"{pv}SHUTTER"] = int(source.shutter_open)
+        values[f"{pv}ENERGY"] = source.energy_kWh
+        values[f"{pv}TARGET"] = source.law.config.element
+    return values
+
+
+def _gas(plant: Plant) -> dict[str, Reading]:
+    s, noise, pressure = plant.settings, plant.noise, plant.gas.pressure_mTorr
+    wide = pressure * plant.wide_gauge_factor * (1 + s.wide_gauge_noise * noise.normal())
+    return {
+        "GAS:FLOW": plant.gas.flow_sccm * (1 + s.flow_noise * noise.normal()),
+        "GAUGE:PROCESS:PRESSURE": pressure * (1 + s.gauge_noise * noise.normal())
+        + s.gauge_floor_mTorr * noise.normal(),
+        "GAUGE:WIDE:PRESSURE": wide,
+    }

@@ -1,0 +1,95 @@
+"""What outlives a process: erosion, crystals, films, time. Shutters, powers and gas do not: every start is safe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ioc_sims.common.errors import StateError
+from ioc_sims.sputter.emission import N_NODES
+from ioc_sims.sputter.film import Film
+from ioc_sims.sputter.plant import Plant
+from ioc_sims.sputter.settings import ChamberConfig
+
+SCHEMA = 1
+
+
+def fingerprint(config: ChamberConfig) -> str:
+    """Identity of a chamber: a state may be resumed only by the chamber that left it."""
+    identity = config.model_dump(mode="json", include={"seed", "sources", "sensors", "physics"})
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def snapshot(plant: Plant) -> dict[str, Any]:
+    """The state as JSON."""
+    return {
+        "schema": SCHEMA,
+        "chamber": fingerprint(plant.config),
+        "starts": plant.starts + 1,
+        "time_s": plant.time_s,
+        "substrate_number": plant.substrate_number,
+        "angle_deg": plant.angle_deg,
+        "sources": {s.name: {"energy_kWh": s.energy_kWh, "openings": s.openings} for s in plant.sources},
+        "crystals": {
+            c.config.name: {
+                "mass_ng_cm2": c.mass_ng_cm2,
+                "z_mass": c.z_mass,
+                "drift_rate": c.drift_rate,
+                "drift_mass": c.drift_mass,
+            }
+            for c in plant.crystals
+        },
+        "films": {
+            str(number): [[angle, doses.tolist()] for angle, doses in film.doses.items()]
+            for number, film in plant.films.items()
+        },
+    }
+
+
+def load_plant(config: ChamberConfig) -> Plant:
+    """The chamber as its state file left it, or a new one if there is no file.
+
+    Raises:
+        StateError: the file cannot be read, or belongs to a chamber with another seed, geometry or physics.
+    """
+    path = config.state_file
+    if not path.exists():
+        return Plant(config)
+    advice = "move it away to begin with a new chamber"
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if state["schema"] != SCHEMA:
+            raise StateError(f"{path}: state of schema {state['schema']}, not {SCHEMA}; {advice}")
+        if state["chamber"] != fingerprint(config):
+            raise StateError(f"{path}: state of a chamber with another seed, geometry or physics; {advice}")
+        return _restored(config, state)
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise StateError(f"{path}: not a usable state ({type(err).__name__}: {err}); {advice}") from err
+
+
+def _restored(config: ChamberConfig, state: dict[str, Any]) -> Plant:
+    plant = Plant(config, start=int(state["starts"]))
+    plant.time_s = float(state["time_s"])
+    plant.substrate_number = int(state["substrate_number"])
+    plant.angle_deg = plant.angle_setpoint_deg = float(state["angle_deg"])
+    for source in plant.sources:
+        saved = state["sources"][source.name]
+        source.energy_kWh, source.openings = float(saved["energy_kWh"]), int(saved["openings"])
+    for crystal in plant.crystals:
+        for key, value in state["crystals"][crystal.config.name].items():
+            setattr(crystal, key, float(value))
+    for number, entries in state["films"].items():
+        film = Film(len(plant.sources))
+        for angle, doses in entries:
+            film.doses[float(angle)] = np.asarray(doses, float).reshape(len(plant.sources), len(N_NODES))
+        plant.films[int(number)] = film
+    return plant
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The raw state (for tests and the curious)."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,124 @@
+"""Figures of results, as PNG bytes. No window, no global state of matplotlib.
+
+Uncertainty is always beside the value. One hue for a magnitude, light to dark; points are numbered in the order chosen.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from sdl_bluesky.physics.geometry import Array
+
+DPI = 110
+INK, GREY, ACCENT = "#1f2933", "#7b8794", "#c2410c"
+COLOURS = ("#1f6f9f", "#c2410c", "#3f7d3a", "#7b4fa3", "#8a6d1b", "#0f766e")
+VALUE_MAP, ERROR_MAP = "viridis", "magma_r"
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure [inches] with its own Agg canvas."""
+    fig = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(fig)
+    return fig
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as PNG."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def _panel(fig: Figure, ax: Axes, x: Array, y: Array, z: Array, colours: str, label: str, title: str) -> None:
+    mesh = ax.pcolormesh(x, y, z, cmap=colours, shading="gouraud", rasterized=True)
+    bar = fig.colorbar(mesh, ax=ax, shrink=0.92)
+    bar.set_label(label, color=INK)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    ax.set_title(title, loc="left", fontsize=10, color=INK)
+    ax.spines[:].set_color(GREY)
+    ax.tick_params(colors=INK, labelsize=8)
+    if float(np.ptp(z)) > 0:
+        lines = ax.contour(x, y, z, levels=6, colors="white", linewidths=0.6, alpha=0.8)
+        ax.clabel(lines, fontsize=7, fmt="%.3g")
+
+
+def rate_surface_figure(
+    power_W: ArrayLike,
+    pressure_mTorr: ArrayLike,
+    rate: ArrayLike,
+    std: ArrayLike,
+    title: str,
+    points: Sequence[tuple[float, float]] = (),
+    failed: Sequence[tuple[float, float]] = (),
+) -> bytes:
+    """Rate [pressure, power] and its relative standard error, with the points (power, pressure) in their order."""
+    x, y = np.asarray(power_W, dtype=float), np.asarray(pressure_mTorr, dtype=float)
+    z, e = np.asarray(rate, dtype=float), np.asarray(std, dtype=float)
+    fig = figure(10.0, 3.9)
+    left, right = fig.subplots(1, 2, sharex=True, sharey=True)
+    _panel(fig, left, x, y, z, VALUE_MAP, "ng cm$^{-2}$ s$^{-1}$", f"{title}: rate")
+    percent = 100.0 * e / np.maximum(np.abs(z), 1e-3 * float(np.abs(z).max()))
+    _panel(fig, right, x, y, np.minimum(percent, 30.0), ERROR_MAP, "%", "relative standard error (30 % and above alike)")
+    for ax in (left, right):
+        for number, (power, pressure) in enumerate(points, start=1):
+            ax.plot(power, pressure, "o", ms=11, mfc="white", mec=INK, mew=0.8, clip_on=False, zorder=3)
+            ax.annotate(
+                str(number), (power, pressure), ha="center", va="center", fontsize=7, color=INK, zorder=4, annotation_clip=False
+            )
+        for power, pressure in failed:
+            ax.plot(power, pressure, "x", ms=8, mec=ACCENT, mew=2, clip_on=False, zorder=3)
+        ax.set_xlabel("power / W", color=INK)
+    left.set_ylabel("pressure / mTorr", color=INK)
+    return png(fig)
+
+
+def learning_curve_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str, title: str) -> bytes:
+    """One line per name over the number of experiments, (experiments [n], value [n]) each; logarithmic upwards."""
+    fig = figure(7.0, 3.4)
+    ax = fig.subplots()
+    for (name, (steps, values)), colour in zip(curves.items(), COLOURS * (1 + len(curves) // len(COLOURS))):
+        n, v = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
+        fine = np.isfinite(v) & (v > 0)
+        if fine.any():
+            ax.plot(n[fine], v[fine], "o-", color=colour, ms=4, lw=1.6, label=name)
+    if ax.lines:
+        ax.set_yscale("log")
+        ax.legend(frameon=False, fontsize=9)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
+        ax.tick_params(axis="y", which="minor", labelsize=7, colors=GREY)
+    else:
+        ax.text(0.5, 0.5, "no predicted errors in the decisions", ha="center", color=GREY, transform=ax.transAxes)
+    ax.set_xlabel("experiment", color=INK)
+    ax.set_ylabel(ylabel, color=INK)
+    ax.set_title(title, loc="left", fontsize=10, color=INK)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(axis="y", color="#e4e7eb", lw=0.8)
+    ax.spines[["top", "right"]].set_visible(False)
+    return png(fig)
+
+
+def composition_figure(
+    elements: Sequence[str], fraction: ArrayLike, std: ArrayLike, x_mm: ArrayLike, y_mm: ArrayLike, title: str
+) -> bytes:
+    """Atomic percent of each element [e, y, x] over the wafer, and its standard error."""
+    z, e = 100.0 * np.asarray(fraction, dtype=float), 100.0 * np.asarray(std, dtype=float)
+    x, y = np.asarray(x_mm, dtype=float), np.asarray(y_mm, dtype=float)
+    shown = range(len(elements) if len(elements) > 2 else 1)
+    fig = figure(9.0, 3.9 * len(shown))
+    axes = fig.subplots(len(shown), 2, sharex=True, sharey=True, squeeze=False)
+    for row, k in enumerate(shown):
+        _panel(fig, axes[row, 0], x, y, z[k], VALUE_MAP, "at. %", f"{title}: {elements[k]}")
+        _panel(fig, axes[row, 1], x, y, e[k], ERROR_MAP, "at. %", "standard error")
+        for ax in axes[row]:
+            ax.set_aspect("equal")
+            ax.set_xlabel("x / mm", color=INK)
+        axes[row, 0].set_ylabel("y / mm", color=INK)
+    return png(fig)

@@ -1,0 +1,100 @@
+"""The emission pattern of a real source: cos^n and how far from it sources are.
+
+ln F(x) = lnS + n ln cos(phi) + ln(cos(theta) / (2 pi r^2)) + d g_d(x) + q g_q(x) + rest
+
+with lnS = ln a(n+1). The last three terms are the model mismatch. Two effects that every magnetron has are known by
+their shape and only roughly by their size:
+
+* an extended target: atoms leave a racetrack, not a point. To second order in (size / distance) the flux changes by
+  q g_q, q = mean square radius of the erosion groove [cm^2], g_q = (1/4) (Laplacian of F across the axis) / F;
+* scattered atoms: part of the atoms loses its direction in the gas and arrives from everywhere: d g_d, d = diffuse flux over the
+  direct flux at the middle of the wafer, g_d = F(middle) / F(x).
+
+Both are nearly straight lines in ln cos(phi) over the sensors: three sensors do not separate them from n, but the way
+from the sensors to the wafer depends on the split. So they are carried as nuisances with wide priors. Sources of one
+chamber are of one make in one gas: their sizes have a common part, which cancels in atomic fractions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sdl_bluesky.errors import OutOfRange
+from sdl_bluesky.physics.flux import view
+from sdl_bluesky.physics.geometry import Array, SourceGeometry, unit_vector
+
+PARAMETERS = 4
+"""Numbers per source: lnS, n, d, q."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is assumed of sources before any data: stated assumptions, not fits to one machine.
+
+    Attributes:
+        n: mean and standard deviation of the exponent (published sources: 0.9 to 4 between 4 and 20 mTorr).
+        diffuse: the same of d (mean free paths of 1 to 5 cm at 2 to 20 mTorr: a few per cent up to a fifth).
+        square_radius_cm2: the same of q (grooves of two- and three-inch targets: 1 to 2 cm radius).
+        shared: correlation of d, and of q, between the sources of a chamber.
+        rest: relative standard deviation of what is left at a point, independent from place to place.
+    """
+
+    n: tuple[float, float] = (2.0, 1.0)
+    diffuse: tuple[float, float] = (0.05, 0.04)
+    square_radius_cm2: tuple[float, float] = (2.5, 1.5)
+    shared: float = 0.9
+    rest: float = 0.003
+
+    def mean(self, sources: int) -> Array:
+        """Prior mean [sources * 4]; lnS has 0, to be moved to the data."""
+        return np.tile([0.0, self.n[0], self.diffuse[0], self.square_radius_cm2[0]], sources)
+
+    def covariance(self, sources: int, ln_strength_std: float = 10.0) -> Array:
+        """Prior covariance [sources * 4, sources * 4]."""
+        if not 0.0 <= self.shared <= 1.0:
+            raise OutOfRange(f"shared = {self.shared}: give a correlation from 0 to 1")
+        std = np.array([ln_strength_std, self.n[1], self.diffuse[1], self.square_radius_cm2[1]])
+        common = np.diag(std**2 * np.array([0.0, 0.0, self.shared, self.shared]))
+        own = np.diag(std**2) - common
+        return np.kron(np.ones((sources, sources)), common) + np.kron(np.eye(sources), own)
+
+
+def design(source: SourceGeometry, points: ArrayLike, normals: ArrayLike, n0: float) -> tuple[Array, Array]:
+    """Linear model of ln F at points: matrix [m, 4] for (lnS, n, d, q), and the offset ln(cos(theta) / (2 pi r^2)) [m].
+
+    Args:
+        source: where the source is.
+        points: [m, 3], cm.
+        normals: [m, 3] or [3].
+        n0: exponent at which the two mismatch shapes are taken.
+
+    Raises:
+        OutOfRange: a point cannot see the source, or see `physics.flux.view`.
+    """
+    cos_phi, reach = view(source.position_cm, source.axis, points, normals)
+    middle_cos, middle_reach = view(source.position_cm, source.axis, np.zeros((1, 3)), [0.0, 0.0, 1.0])
+    if min(cos_phi.min(), reach.min(), middle_cos.min(), middle_reach.min()) <= 0:
+        raise OutOfRange("a sensor or a point of the map cannot see the source: check positions, axes and normals")
+    c, offset = np.log(cos_phi), np.log(reach)
+    middle = n0 * np.log(middle_cos) + np.log(middle_reach)
+    diffuse = np.exp(middle - n0 * c - offset)
+    extended = _extended(source, np.asarray(points, dtype=float), normals, n0)
+    return np.stack([np.ones_like(c), c, diffuse, extended], axis=1), offset
+
+
+def _extended(source: SourceGeometry, points: Array, normals: ArrayLike, n0: float) -> Array:
+    """(1/4) (Laplacian across the axis of F) / F at points [m], cm^-2: what a unit mean square radius changes.
+
+    F = (u.a)^n (-u.N) / |u|^k with u from source to point, k = n + 3; u.a does not change across the axis.
+    """
+    axis, normal = unit_vector(source.axis), unit_vector(normals)
+    u = points - np.asarray(source.position_cm, dtype=float)
+    r2 = np.sum(u**2, axis=-1)
+    along = np.sum(u * axis, axis=-1)
+    facing = -np.sum(u * normal, axis=-1)
+    normal_u = -facing - along * np.sum(normal * axis, axis=-1)  # N.u across the axis
+    k = n0 + 3.0
+    return (2.0 * k * normal_u / (r2 * facing) - 2.0 * k / r2 + k * (k + 2.0) * (r2 - along**2) / r2**2) / 4.0

@@ -1,0 +1,166 @@
+"""Experiments and campaigns as the analysis needs them, read back from the catalogue by uid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdl_bluesky.analysis.chamber import Chamber
+from sdl_bluesky.data.campaigns import decisions, start_of, stop_of
+from sdl_bluesky.data.catalogue import find_run, read_table
+from sdl_bluesky.errors import CatalogueError
+from sdl_bluesky.physics.geometry import Array
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+MEASURE_RATE, COSPUTTER = "measure_rate", "cosputter"
+PURPOSE_CAMPAIGN = "campaign"
+LEARN = "learn:"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The reduced result of one run (its primary event).
+
+    Attributes:
+        start: start document.
+        chamber: as the start document describes it.
+        pressure_mTorr: mean reading of the process gauge.
+        power_W: mean reading of each source's power.
+        rate, std: at each sensor of the chamber [q], ng cm^-2 s^-1; nan where the run has none.
+        result: the whole event.
+    """
+
+    start: Mapping[str, Any]
+    chamber: Chamber
+    pressure_mTorr: float
+    power_W: Mapping[str, float]
+    rate: Array
+    std: Array
+    result: Mapping[str, Any]
+
+    @property
+    def uid(self) -> str:
+        """Of the run."""
+        return str(self.start["uid"])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources that burned."""
+        return tuple(self.start.get("sources", ()))
+
+
+def finished_run(client: Container, uid: str) -> Container:
+    """A run that ended well.
+
+    Raises:
+        CatalogueError: it is not in the catalogue, has not ended, or was aborted or failed.
+    """
+    run = find_run(client, uid)
+    stop = stop_of(run)
+    if stop is None:
+        raise CatalogueError(f"run {uid} has no end in the catalogue: wait for the writer, or close it if it crashed")
+    if stop.get("exit_status") != "success":
+        raise CatalogueError(f"run {uid} ended with {stop.get('exit_status')!r} ({stop.get('reason', '')}): no result")
+    return run
+
+
+def read_experiment(run: Container) -> Experiment:
+    """The reduced result of a measure_rate or cosputter run.
+
+    Raises:
+        CatalogueError: it has no primary event, no geometry, or lacks a column.
+    """
+    start = start_of(run)
+    table = read_table(run, "primary")
+    if not len(table):
+        raise CatalogueError(f"run {start['uid']} has no primary event: it was broken off before its result")
+    row: dict[str, Any] = table.to_dict(orient="records")[-1]
+    chamber = Chamber.from_start(start)
+    names = [*start.get("sources", ())]
+    missing = [k for k in ("gauge_pressure", *(f"{s}_power" for s in names)) if k not in row]
+    if missing:
+        raise CatalogueError(f"run {start['uid']}: its primary event has no {', '.join(missing)}")
+    return Experiment(
+        start=start,
+        chamber=chamber,
+        pressure_mTorr=float(row["gauge_pressure"]),
+        power_W={s: float(row[f"{s}_power"]) for s in names},
+        rate=np.array([float(row.get(f"{k}_rate", np.nan)) for k in chamber.sensors]),
+        std=np.array([float(row.get(f"{k}_rate_std", np.nan)) for k in chamber.sensors]),
+        result=row,
+    )
+
+
+def read_experiments(client: Container, uids: Sequence[str], source: str) -> list[Experiment]:
+    """The results of several single-source runs, in the order given.
+
+    Raises:
+        CatalogueError: one is missing, unfinished, of another source or of another geometry than the first.
+    """
+    found: list[Experiment] = []
+    for uid in uids:
+        experiment = read_experiment(finished_run(client, uid))
+        if experiment.sources != (source,):
+            raise CatalogueError(f"run {uid} measured {', '.join(experiment.sources) or 'no source'}, not {source} alone")
+        if found and experiment.start["geometry"] != found[0].start["geometry"]:
+            raise CatalogueError(f"run {uid} was made in another geometry than {found[0].uid}: they do not make one surface")
+        found.append(experiment)
+    if not found:
+        raise CatalogueError(f"source {source!r}: no runs are named that measured it")
+    return found
+
+
+@dataclass(frozen=True)
+class CampaignRuns:
+    """What a campaign did, by its decisions.
+
+    Attributes:
+        campaign: id, the uid of its first run.
+        learned: by source, uids of the successful runs, in order.
+        failed: by source, the points (power W, pressure mTorr) that could not be measured.
+        films: uids of the successful co-sputter runs.
+    """
+
+    campaign: str
+    learned: Mapping[str, tuple[str, ...]]
+    failed: Mapping[str, tuple[tuple[float, float], ...]]
+    films: tuple[str, ...]
+
+
+def campaign_of(start: Mapping[str, Any]) -> str:
+    """Id of the campaign that a run is part of, or is; "" for a run of its own."""
+    own = str(start["uid"]) if start.get("purpose") == PURPOSE_CAMPAIGN else ""
+    return str(start.get("campaign") or own)
+
+
+def read_campaign(client: Container, campaign: str) -> CampaignRuns:
+    """The runs of a campaign, through all resumptions.
+
+    Raises:
+        CatalogueError: there is no such campaign.
+    """
+    learned: dict[str, list[str]] = {}
+    failed: dict[str, list[tuple[float, float]]] = {}
+    films: list[str] = []
+    for row in decisions(client, campaign):
+        stage, outcome = str(row["stage"]), row["outcome"]
+        if not stage.startswith(LEARN):
+            films += [str(row["outcome_uid"])] if outcome == "success" else []
+            continue
+        source = stage.removeprefix(LEARN)
+        if outcome == "success":
+            learned.setdefault(source, []).append(str(row["outcome_uid"]))
+        elif outcome == "failed" and isinstance(row["inputs"], dict):
+            point = (float(row["inputs"].get("power", np.nan)), float(row["inputs"].get("pressure", np.nan)))
+            failed.setdefault(source, []).append(point)
+    return CampaignRuns(
+        campaign,
+        {k: tuple(dict.fromkeys(v)) for k, v in learned.items()},
+        {k: tuple(v) for k, v in failed.items()},
+        tuple(dict.fromkeys(films)),
+    )

@@ -1,0 +1,290 @@
+"""Brings every run of a log directory into a catalogue, and keeps them equal.
+
+One engine for the writer process (for ever, live) and for `replay` (once). For each run it sees it asks the catalogue
+first: what is there already is compared, not written again; what differs is deleted and written anew from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from sdl_bluesky.data.columns import Columns, Misfit
+from sdl_bluesky.data.feed import RunFeed
+from sdl_bluesky.data.layout import container_of
+from sdl_bluesky.data.ledger import Ledger, delete, find
+from sdl_bluesky.data.logfile import RunIndex, log_files, read_entries
+from sdl_bluesky.data.report import Report
+from sdl_bluesky.errors import ServiceMissing
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+log = logging.getLogger(__name__)
+
+BATCH = 2000
+GIVE_UP = 3
+_LONGEST_PAUSE_S = 60.0
+
+
+class State(Enum):
+    """Where a run stands: written as it comes; there already, to be compared; to be written anew; complete."""
+
+    LIVE = "live"
+    COMPARE = "compare"
+    REWRITE = "rewrite"
+    DONE = "done"
+
+
+@dataclass(eq=False)
+class _Run:
+    uid: str
+    container: str
+    start: int
+    state: State = State.REWRITE
+    ledger: Ledger = field(default_factory=Ledger)
+    columns: Columns = field(default_factory=Columns)
+    feed: RunFeed | None = None
+    compared: int = 0
+    attempts: int = 0
+    retry_at: float = 0.0
+    reason: str = ""
+
+    def up_to_date(self) -> bool:
+        """True if the catalogue holds all of the run that was read."""
+        if self.state is State.COMPARE:
+            return self.compared == self.ledger.documents
+        return self.state is State.DONE or (self.state is State.LIVE and not (self.feed and self.feed.waiting))
+
+
+@dataclass(eq=False)
+class _Log:
+    path: Path
+    offset: int = 0
+    size: int = -1
+    index: RunIndex = field(default_factory=RunIndex)
+    runs: dict[str, _Run] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
+
+    def forget(self, run: _Run) -> None:
+        """Keep no more of a complete run than where it began."""
+        self.done[run.uid] = run.start
+        self.runs.pop(run.uid, None)
+
+    def documents(self, run: _Run) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The documents of a run, as far as the log was read."""
+        index = RunIndex()
+        for name, doc, *_ in read_entries(self.path, run.start, self.offset):
+            if index.run_of(name, doc) == run.uid:
+                yield name, doc
+
+
+class Feeder:
+    """Reads the logs of a directory and feeds a catalogue.
+
+    Args:
+        directory: where the logs are.
+        client: root of the catalogue; its containers must exist.
+        progress: what `progress` returned earlier, to spare the comparison of what was complete then.
+    """
+
+    def __init__(
+        self, directory: Path | str, client: Container, progress: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self.directory, self._client, self._progress = Path(directory), client, progress or {}
+        self._logs: dict[Path, _Log] = {}
+        self._seen: dict[str, set[str]] = {"written": set(), "skipped": set(), "repaired": set()}
+        self._events = 0
+        self._containers: dict[str, Container] = {}
+
+    def step(self) -> int:
+        """Read what is new (a batch of each log at most) and write it; returns the number of documents handled.
+
+        Raises:
+            ServiceMissing: the server does not answer; call again when it does, nothing is lost.
+        """
+        handled = 0
+        files = log_files(self.directory)
+        for gone in self._logs.keys() - set(files):
+            del self._logs[gone]
+        for path in files:
+            if path not in self._logs:
+                self._logs[path] = self._new_log(path)
+            handled += self._read(self._logs[path])
+        for journal in self._logs.values():
+            for run in list(journal.runs.values()):
+                handled += self._tend(journal, run)
+        return handled
+
+    def settled(self) -> bool:
+        """True if all that was read is in the catalogue, but for runs that the server refused several times."""
+        return all(run.attempts >= GIVE_UP or run.up_to_date() for run in self._open_runs())
+
+    def failures(self) -> dict[str, str]:
+        """Runs in trouble, with the reason."""
+        return {run.uid: run.reason for run in self._open_runs() if run.attempts}
+
+    def report(self) -> Report:
+        """What was done so far."""
+        failed = self.failures()
+        seen = {key: tuple(sorted(uids - failed.keys())) for key, uids in self._seen.items()}
+        live = sum(run.ledger.events - run.feed.waiting for run in self._open_runs() if run.feed is not None)
+        return Report(**seen, failed=failed, events=self._events + live)
+
+    def progress(self) -> dict[str, dict[str, Any]]:
+        """For each log: bytes that were read, the byte from which to begin again, complete runs after it."""
+        state = {}
+        for path, journal in self._logs.items():
+            resume = min((run.start for run in journal.runs.values()), default=journal.offset)
+            journal.done = {uid: start for uid, start in journal.done.items() if start >= resume}
+            state[path.name] = {"read": journal.offset, "resume": resume, "done": journal.done}
+        return state
+
+    def _open_runs(self) -> list[_Run]:
+        return [run for journal in self._logs.values() for run in journal.runs.values()]
+
+    def _new_log(self, path: Path) -> _Log:
+        known = self._progress.get(path.name, {})
+        offset = known.get("resume", 0)
+        return _Log(path, offset=offset if offset <= path.stat().st_size else 0, done=dict(known.get("done", {})))
+
+    def _read(self, journal: _Log) -> int:
+        size = journal.path.stat().st_size
+        if size in (journal.offset, journal.size):  # nothing new, or only the torn line that was seen before
+            return 0
+        handled = 0
+        for entry in read_entries(journal.path, journal.offset):
+            journal.offset = entry.end  # first: if writing fails below, the whole run is written anew, from its start
+            handled += 1
+            self._take(journal, entry.name, entry.doc, entry.offset)
+            if handled >= BATCH:
+                return handled
+        journal.size = size
+        return handled
+
+    def _take(self, journal: _Log, name: str, doc: dict[str, Any], offset: int) -> None:
+        uid = journal.index.run_of(name, doc)
+        if uid is None or uid in journal.done:
+            return
+        if name == "start":
+            journal.runs[uid] = _Run(uid, container_of(doc), offset)
+        run = journal.runs.get(uid)
+        if run is None:
+            return
+        run.ledger.note(name, doc)
+        with self._care(run):
+            if name == "start":
+                self._begin(run, doc)
+            elif run.feed is not None and name == "stop":
+                run.feed.finish(doc, run.ledger)
+                run.state = State.DONE
+            elif run.feed is not None:
+                run.feed.put(name, doc)
+        self._close(journal, run)
+
+    def _close(self, journal: _Log, run: _Run) -> None:
+        if run.state is State.DONE:
+            journal.forget(run)
+            self._events += 0 if run.uid in self._seen["skipped"] else run.ledger.events
+
+    def _begin(self, run: _Run, start: dict[str, Any]) -> None:
+        feed = RunFeed(self._container(run), run.columns)
+        try:
+            feed.put("start", start)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != 409:
+                raise
+            run.state = State.COMPARE  # it is there already
+            return
+        run.state, run.feed = State.LIVE, feed
+        self._seen["written"].add(run.uid)
+
+    def _tend(self, journal: _Log, run: _Run) -> int:
+        """Do for a run what is due once its documents were read; returns the number of documents handled."""
+        handled = 0
+        with self._care(run):
+            if run.state is State.COMPARE and self._ripe(journal, run):
+                self._compare(run)
+            if run.state is State.REWRITE and time.monotonic() >= run.retry_at:
+                handled = self._rewrite(journal, run)
+            elif run.feed is not None:
+                run.feed.flush()
+        self._close(journal, run)
+        return handled
+
+    def _ripe(self, journal: _Log, run: _Run) -> bool:
+        at_end = journal.offset == journal.path.stat().st_size or journal.size >= 0
+        return run.ledger.documents > run.compared and (run.ledger.stop is not None or at_end)
+
+    def _compare(self, run: _Run) -> None:
+        there = find(self._container(run), run.uid)
+        if there is None or not run.ledger.matches(there):
+            run.state = State.REWRITE
+            return
+        self._seen["skipped"].add(run.uid)
+        run.compared = run.ledger.documents
+        if run.ledger.stop is not None:
+            run.state = State.DONE
+
+    def _rewrite(self, journal: _Log, run: _Run) -> int:
+        container = self._container(run)
+        again = delete(container, run.uid)
+        feed, handled = RunFeed(container, run.columns), 0
+        for name, doc in journal.documents(run):
+            if name == "stop":
+                feed.finish(doc, run.ledger)
+            else:
+                feed.put(name, doc)
+            handled += 1
+            if handled % BATCH == 0:
+                feed.flush()
+        feed.flush()
+        run.attempts, run.reason = 0, ""
+        run.state, run.feed = (State.LIVE, feed) if run.ledger.stop is None else (State.DONE, None)
+        if run.uid not in self._seen["written"]:
+            self._seen["skipped"].discard(run.uid)
+            self._seen["repaired" if again else "written"].add(run.uid)
+        return handled
+
+    def _container(self, run: _Run) -> Container:
+        if run.container not in self._containers:
+            self._containers[run.container] = self._client[run.container]
+        return self._containers[run.container]
+
+    @contextmanager
+    def _care(self, run: _Run) -> Iterator[None]:
+        """Whatever goes wrong with a run, it is written anew later; other runs go on unless the server is gone."""
+        try:
+            yield
+        except Misfit as misfit:
+            log.info("run %s: %s", run.uid, misfit)
+            run.columns.widen(misfit)
+            run.state, run.feed, run.retry_at = State.REWRITE, None, 0.0
+        except Exception as error:
+            run.state, run.feed = State.REWRITE, None
+            if is_absence(error):
+                raise ServiceMissing(f"Tiled does not answer ({error!r}); the log keeps everything") from error
+            run.attempts += 1
+            run.reason = f"{type(error).__name__}: {error}"
+            run.retry_at = time.monotonic() + min(0.25 * 4 ** (run.attempts - 1), _LONGEST_PAUSE_S)
+            log.log(
+                logging.ERROR if run.attempts >= GIVE_UP else logging.WARNING,
+                "run %s was not taken by Tiled (attempt %d), it is in %s: %s",
+                *(run.uid, run.attempts, self.directory, run.reason),
+                exc_info=run.attempts == GIVE_UP,
+            )
+
+
+def is_absence(error: Exception) -> bool:
+    """True if an error says that the server is not there, or lets nobody in, rather than that it refuses one run."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (401, 403, 429, 502, 503, 504)
+    return isinstance(error, httpx.TransportError)

@@ -1,0 +1,41 @@
+"""The process of a Tiled server: `python -m sdl_bluesky.data.serve CONFIG.yml --fd N [--parent PID]`.
+
+It serves on a socket that the process that started it has bound already, so that no port is lost between two programs.
+The key is in TILED_SINGLE_USER_API_KEY. `server.TiledServer` is the door for people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdl_bluesky.data.lifeline import end_with
+
+LINGER_S = 3.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, or until a moment after the parent's death (the writer brings home what it has)."""
+    parser = argparse.ArgumentParser(prog="python -m sdl_bluesky.data.serve", description=__doc__)
+    parser.add_argument("config", type=Path, help="Tiled's configuration file")
+    parser.add_argument("--fd", type=int, required=True, help="file descriptor of the bound socket")
+    parser.add_argument("--parent", type=int, help="end when the process of this pid has died")
+    arguments = parser.parse_args(argv)
+    if arguments.parent:
+        end_with(arguments.parent, linger_s=LINGER_S)
+
+    import uvicorn
+    from tiled.config import parse_configs
+    from tiled.server.app import build_app_from_config
+    from tiled.server.logging_config import LOGGING_CONFIG
+
+    app = build_app_from_config(parse_configs(arguments.config))
+    config = uvicorn.Config(app, log_config=LOGGING_CONFIG, access_log=False, timeout_graceful_shutdown=3)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.fd)])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,217 @@
+"""One sputter chamber: all its devices, connected together, checked together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ophyd import Device
+from ophyd.signal import Signal
+
+from sdl_bluesky.errors import LabFileError, ServiceMissing, UnitError, UnknownName
+
+from .base import LabDevice
+from .clock import Clock, ProcessClock, WallClock
+from .gauge import Gauge
+from .interlock import Interlock
+from .liveness import Liveness
+from .mfc import MassFlowController
+from .positioner import Mover
+from .qcm import QCM
+from .spec import ChamberSpec
+from .sputter import Source, Substrate
+from .stream import QCMStream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Chamber:
+    """The devices of one sputter chamber. Made by `make_chamber`."""
+
+    name: str
+    prefix: str
+    spec: ChamberSpec
+    sources: dict[str, Source]
+    qcms: dict[str, QCM]
+    gas: MassFlowController
+    gauge: Gauge
+    wide_gauge: Gauge | None
+    substrate: Substrate
+    interlock: Interlock
+    clock: Clock
+    liveness: Liveness
+
+    def source(self, name: str) -> Source:
+        """The source of that name; UnknownName if there is none."""
+        try:
+            return self.sources[name]
+        except KeyError:
+            raise UnknownName("source", name, list(self.sources)) from None
+
+    def qcm(self, name: str) -> QCM:
+        """The QCM of that name; UnknownName if there is none."""
+        try:
+            return self.qcms[name]
+        except KeyError:
+            raise UnknownName("QCM", name, list(self.qcms)) from None
+
+    def stream(self, sources: Sequence[str] | None = None) -> QCMStream:
+        """A new flyer over all QCMs and the named sources (all if None)."""
+        return QCMStream(self, sources)
+
+    @property
+    def devices(self) -> dict[str, LabDevice]:
+        """Every readable device by its name (a namespace for an interactive session)."""
+        found: list[LabDevice] = [*self.sources.values(), *self.qcms.values(), self.gas, self.gauge]
+        if self.wide_gauge is not None:
+            found.append(self.wide_gauge)
+        found += [self.substrate, self.interlock, self.clock]
+        return {device.name: device for device in found}
+
+    @property
+    def positioners(self) -> list[Mover]:
+        """Everything that a plan can move."""
+        found: list[Mover] = []
+        for source in self.sources.values():
+            found += [source.power, source.shutter]
+        return [*found, self.gas.flow, self.substrate.shutter, self.substrate.angle]
+
+    @property
+    def readables(self) -> list[LabDevice]:
+        """What describes the state of the process: sources, QCMs, gas, gauges, clock."""
+        left_out = (self.substrate.name, self.interlock.name)
+        return [device for name, device in self.devices.items() if name not in left_out]
+
+    @property
+    def baseline(self) -> list[LabDevice]:
+        """What is worth recording at the start and the end of a run: everything."""
+        return list(self.devices.values())
+
+    def signals(self) -> Iterator[Signal]:
+        """Every signal of the chamber."""
+        parts: list[Device] = [*self.devices.values(), self.liveness]
+        for device in parts:
+            for walk in device.walk_signals():
+                yield walk.item
+
+    def connect(self, timeout: float = 10.0) -> Chamber:
+        """Wait for every PV, check units and targets, and begin to watch the IOC.
+
+        Raises:
+            ServiceMissing: names every PV that does not answer within `timeout` real seconds.
+            UnitError: names every record whose unit is not the contract's.
+            LabFileError: a target is of another element than the lab file says.
+        """
+        missing = _wait_for(list(self.signals()), timeout)
+        if missing:
+            total = sum(1 for _ in self.signals())
+            raise ServiceMissing(
+                f"chamber {self.name!r} ({self.prefix}): {len(missing)} of {total} PVs do not answer after {timeout:g} s: "
+                f"{', '.join(missing)}. Is the IOC running (`sdl ioc sputter`), is the prefix right, do "
+                "EPICS_CA_ADDR_LIST and EPICS_CA_SERVER_PORT point to it?"
+            )
+        faults = [str(fault) for device in self.devices.values() for fault in device.unit_faults()]
+        if faults:
+            raise UnitError("; ".join(faults))
+        wrong = [
+            f"{name}: the machine says {source.target.get()!r}, the lab file says {source.spec.element!r}"
+            for name, source in self.sources.items()
+            if source.target.get() != source.spec.element
+        ]
+        if wrong:
+            raise LabFileError(f"targets of chamber {self.name!r} differ: {'; '.join(wrong)}")
+        self.liveness.start()
+        return self
+
+    def close(self) -> None:
+        """Stop watching and let go of all PVs; the chamber cannot be used afterwards."""
+        self.liveness.close()
+        for device in [*self.devices.values(), self.liveness]:
+            device.destroy()
+
+
+def _wait_for(signals: Sequence[Signal], timeout: float) -> list[str]:
+    """PV names that are not connected after a timeout that all share."""
+    end = time.monotonic() + timeout
+    missing = []
+    for signal in signals:
+        try:
+            signal.wait_for_connection(timeout=max(0.05, end - time.monotonic()))
+        except TimeoutError:
+            missing.append(signal)
+    names: dict[str, None] = {}
+    for signal in missing:
+        if not signal.connected:
+            names[getattr(signal, "pvname", signal.name)] = None
+    return list(names)
+
+
+def make_chamber(prefix: str, spec: ChamberSpec, *, make: Callable[[Any], Any] = lambda cls: cls) -> Chamber:
+    """Build the devices of a chamber, with their final names. Connects nothing: see `Chamber.connect`.
+
+    Args:
+        prefix: of every PV, such as "SDL:".
+        spec: what the chamber consists of.
+        make: gets each device class and returns the class to use (`ophyd.sim.make_fake_device` in tests).
+    """
+
+    def build(cls: Any, stub: str, name: str, **kwargs: Any) -> Any:
+        return make(cls)(prefix + stub, name=name, **kwargs)
+
+    sources = {
+        s.name: build(
+            Source,
+            s.pv,
+            s.name,
+            spec=s,
+            power_timeout_s=spec.power_timeout_s,
+            shutter_timeout_s=spec.shutter_timeout_s,
+            labels={"sources"},
+        )
+        for s in spec.sources
+    }
+    qcms = {q.name: build(QCM, q.pv, q.name, spec=q, labels={"detectors"}) for q in spec.qcms}
+    interlock: Interlock = build(Interlock, spec.interlock, "interlock", labels={"safety"})
+    liveness: Liveness = build(Liveness, "", "liveness", stale_after_s=spec.stale_after_s)
+    liveness.watch_interlock(interlock)
+    chamber = Chamber(
+        name=spec.name,
+        prefix=prefix,
+        spec=spec,
+        sources=sources,
+        qcms=qcms,
+        gas=build(
+            MassFlowController,
+            spec.gas,
+            "gas",
+            max_flow_sccm=spec.max_flow_sccm,
+            atol_sccm=spec.flow_tolerance_sccm,
+            rtol=spec.flow_tolerance_relative,
+            timeout_s=spec.flow_timeout_s,
+            labels={"gas"},
+        ),
+        gauge=build(Gauge, spec.gauge, "gauge", labels={"detectors"}),
+        wide_gauge=None
+        if spec.wide_gauge is None
+        else build(Gauge, spec.wide_gauge, "wide_gauge", labels={"detectors"}),
+        substrate=build(
+            Substrate,
+            spec.substrate,
+            "substrate",
+            shutter_timeout_s=spec.shutter_timeout_s,
+            angle_timeout_s=spec.angle_timeout_s,
+            angle_tolerance_deg=spec.angle_tolerance_deg,
+            load_timeout_s=spec.load_timeout_s,
+            labels={"stage"},
+        ),
+        interlock=interlock,
+        clock=build(ProcessClock if spec.has_clock else WallClock, spec.clock, "clock", labels={"clock"}),
+        liveness=liveness,
+    )
+    for device in chamber.devices.values():
+        device.use_liveness(liveness)
+    return chamber

@@ -1,0 +1,1 @@
+"""Physics of thin films as pure functions on arrays: no I/O, no clock, a seed where there is chance."""

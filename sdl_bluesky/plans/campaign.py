@@ -1,0 +1,259 @@
+"""A campaign as a plan: an agent chooses, the lab does, the agent learns; every decision is a document.
+
+The campaign is a run of its own (run key ``campaign``) around the runs of its experiments. It holds no state that is not
+in documents: given the history that the catalogue tells, it goes on where the last one stopped, with the same next point.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import MsgGenerator, RunEngineControlException
+
+from sdl_bluesky.agents import make_agent
+from sdl_bluesky.devices import Chamber
+from sdl_bluesky.errors import CampaignError, PlasmaError, SDLError, WeakSignal
+from sdl_bluesky.plans.campaign_file import CampaignFile, Learn
+from sdl_bluesky.plans.decision import Decision
+from sdl_bluesky.plans.history import History, Step, feed, row_of
+from sdl_bluesky.plans.preflight import check_campaign
+from sdl_bluesky.plans.record import Record
+from sdl_bluesky.plans.settings import SputterSettings
+from sdl_bluesky.plans.sputter import Measurement, cosputter, measure_rate
+from sdl_bluesky.plans.stubs import in_thread, keyed, recorded
+
+log = logging.getLogger(__name__)
+
+RUN_KEY = "campaign"
+FAILURES = (PlasmaError, WeakSignal)
+"""Errors that say something about the point that was tried; any other ends the campaign."""
+
+Observer = Callable[[Step, str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is the same for all steps of one stage."""
+
+    chamber: Chamber
+    spec: CampaignFile
+    settings: SputterSettings
+    history: History
+    observer: Observer | None
+
+
+def agent_for(spec: CampaignFile, source: str) -> Any:
+    """A new agent for one source of a campaign: a function of the campaign file alone."""
+    learn: Learn = spec.learn[source]
+    common = {
+        "bounds": {"power": learn.power, "pressure": learn.pressure},
+        "objective": "rate",
+        "budget": learn.experiments,
+        "seed": spec.seed * 1009 + list(spec.learn).index(source),
+    }
+    if learn.agent != "balm":
+        return make_agent(learn.agent, **common)
+    return make_agent(
+        "balm",
+        **common,
+        model=learn.model,
+        acquisition=learn.acquisition,
+        initial=learn.initial,
+        tolerance=learn.tolerance,
+    )
+
+
+def _write(record: Record) -> MsgGenerator[None]:
+    def event() -> MsgGenerator[None]:
+        yield from bps.create(name=record.name)
+        yield from bps.read(record)  # type: ignore[arg-type]
+        yield from bps.save()
+
+    yield from bps.checkpoint()
+    yield from keyed(event(), RUN_KEY)
+    yield from bps.checkpoint()
+
+
+def run_campaign(
+    chamber: Chamber,
+    spec: CampaignFile,
+    settings: SputterSettings,
+    *,
+    history: History | None = None,
+    md: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+) -> MsgGenerator[History]:
+    """Learn every source of a campaign and make its film.
+
+    Args:
+        chamber: real or simulated.
+        spec: the campaign file.
+        settings: how experiments are done.
+        history: what was done before, from the catalogue; None for a new campaign.
+        md: more metadata for the campaign's start document.
+        observer: called after each decision with the step and the reason to stop, if any; for progress displays.
+
+    Returns:
+        The history, completed.
+
+    Raises:
+        SDLError: a fault of the campaign file, before anything moves; or what ended the campaign. The decisions made by
+            then are in the documents.
+    """
+    check_campaign(chamber, spec, settings)
+    past = history or History()
+    start = {
+        "plan_name": "run_campaign",
+        "purpose": "campaign",
+        "goal": spec.goal,
+        "campaign_name": spec.name,
+        "campaign_file": spec.as_document(),
+        "sample": spec.sample,
+        "sources": list(dict.fromkeys([*spec.learn, *(spec.deposit.powers if spec.deposit else {})])),
+        "agent_seed": spec.seed,
+        **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
+        **(md or {}),
+    }
+    part = Part(chamber, spec, settings, past, observer)
+    opened: list[str] = []
+
+    def stages() -> MsgGenerator[None]:
+        past.campaign = past.campaign or opened[0]
+        past.last_run = opened[0]
+        for source in spec.learn:
+            yield from _learn(part, source)
+        if spec.deposit is not None:
+            yield from _deposit(part)
+
+    yield from recorded(stages(), start, opened, key=RUN_KEY)
+    return past
+
+
+def _learn(part: Part, source: str) -> MsgGenerator[None]:
+    stage = f"learn:{source}"
+    agent = agent_for(part.spec, source)
+    feed(agent, part.history.of(stage))
+    sensor = part.spec.sensor or next(iter(part.chamber.qcms))
+    stop, _ = agent.should_stop()
+    while not stop:
+        [point] = yield from in_thread(lambda: agent.suggest(1))
+        point = dict(point)
+        suggestion_id = str(point.pop("_id"))
+        decision = Decision(
+            part.history.next_step,
+            stage,
+            part.spec.learn[source].agent,
+            suggestion_id,
+            point,
+            part.history.uids(stage),
+            agent.explain(),
+        )
+
+        def experiment(md: dict[str, Any], point: dict[str, float] = point) -> MsgGenerator[Measurement]:
+            return measure_rate(
+                part.chamber,
+                source,
+                point["power"],
+                point["pressure"],
+                part.settings,
+                sample=part.spec.sample,
+                sensor=sensor,
+                md=md,
+            )
+
+        def learned(data: Mapping[str, Any], suggestion_id: str = suggestion_id) -> dict[str, Any]:
+            row = row_of(data, source, sensor, suggestion_id)
+            agent.ingest([row])
+            return row
+
+        def failed(point: dict[str, float] = point, suggestion_id: str = suggestion_id) -> None:
+            agent.register_failures([{"_id": suggestion_id, **point}])
+
+        yield from _do(part, decision, experiment, learned, failed, agent.should_stop)
+        stop, _ = agent.should_stop()
+
+
+def _deposit(part: Part) -> MsgGenerator[None]:
+    deposit = part.spec.deposit
+    assert deposit is not None
+    if any(s.outcome == "success" for s in part.history.of("deposit")):
+        return
+    models = {source: part.history.uids(f"learn:{source}") for source in part.spec.learn}
+    decision = Decision(
+        part.history.next_step,
+        "deposit",
+        "campaign file",
+        f"deposit-{part.spec.sample}",
+        {**deposit.powers, "pressure": deposit.pressure, "duration": deposit.duration},
+        [uid for uids in models.values() for uid in uids],
+    )
+
+    def experiment(md: dict[str, Any]) -> MsgGenerator[Measurement]:
+        return cosputter(
+            part.chamber,
+            dict(deposit.powers),
+            deposit.pressure,
+            deposit.duration,
+            part.settings,
+            sample=part.spec.sample,
+            based_on=models,
+            md=md,
+        )
+
+    def refuse() -> None:
+        raise CampaignError("the film could not be made as the campaign file says", part.history)
+
+    yield from _do(part, decision, experiment, lambda _: {}, refuse, lambda: (True, "the film is made"))
+
+
+def _do(
+    part: Part,
+    decision: Decision,
+    experiment: Callable[[dict[str, Any]], MsgGenerator[Measurement]],
+    learned: Callable[[Mapping[str, Any]], dict[str, Any]],
+    failed: Callable[[], None],
+    should_stop: Callable[[], tuple[bool, str]],
+) -> MsgGenerator[None]:
+    """One step: adopt a completed experiment or do it, learn from it, write the decision."""
+    history = part.history
+    orphan = history.orphans.pop(decision.suggestion_id, None)
+    uid = ""
+    try:
+        if orphan is not None:
+            uid, data = orphan
+        else:
+            measurement = yield from experiment(
+                {
+                    "campaign": history.campaign,
+                    "stage": decision.stage,
+                    "step": decision.step,
+                    "suggestion_id": decision.suggestion_id,
+                }
+            )
+            uid, data = measurement.uid, measurement.data
+        row = learned(data)
+        step, record = decision.closed("success", uid, row=row, adopted=orphan is not None, stop=should_stop())
+    except FAILURES as fault:
+        log.warning("step %d (%s) failed: %s", decision.step, decision.stage, fault)
+        failed()
+        step, record = decision.closed("failed", _run_of(fault), reason=str(fault), stop=should_stop())
+    except RunEngineControlException:
+        raise
+    except Exception as fault:
+        reason = str(fault) if isinstance(fault, SDLError) else repr(fault)
+        _, record = decision.closed("aborted", _run_of(fault), reason=reason)
+        yield from _write(record)
+        raise
+    yield from _write(record)
+    history.steps.append(step)
+    if part.observer is not None:
+        part.observer(step, should_stop()[1])
+
+
+def _run_of(fault: BaseException) -> str:
+    """The run in which an error was raised, as the measurement plans note it."""
+    return str(getattr(fault, "run_uid", ""))

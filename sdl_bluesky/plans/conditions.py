@@ -1,0 +1,74 @@
+"""To the wanted conditions: light plasmas at a pressure where they ignite, then go to the pressure of the experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import MsgGenerator
+
+from sdl_bluesky.errors import MoveTimeout, OutOfRange, PlasmaError
+from sdl_bluesky.plans.settings import SputterSettings
+from sdl_bluesky.plans.stubs import Attempt
+
+PRESSURE_STEPS = 8
+IGNITION_STEPS = 3
+
+
+def set_pressure(attempt: Attempt, pressure: float, settings: SputterSettings) -> MsgGenerator[float]:
+    """Change the gas flow until the process gauge reads `pressure` [mTorr].
+
+    The pressure goes almost in proportion with the flow, so the flow is corrected by the ratio of wanted and read.
+
+    Returns:
+        The pressure read [mTorr].
+
+    Raises:
+        OutOfRange: the gas flow that it would take is beyond its limits.
+        MoveTimeout: not reached within the tolerance; the last reading is in the message.
+    """
+    chamber = attempt.chamber
+    gauge: Any = chamber.gauge.pressure
+    flow = pressure * settings.flow_per_pressure
+    read = float("nan")
+    for _ in range(PRESSURE_STEPS):
+        chamber.gas.flow.check_value(flow)
+        yield from attempt.move(chamber.gas.flow, flow)
+        yield from attempt.hold(settings.pump_s)
+        read = yield from bps.rd(gauge)
+        if abs(read - pressure) <= settings.pressure_tolerance * pressure:
+            return float(read)
+        if read <= 0:
+            raise OutOfRange(f"the process gauge reads {read:g} mTorr with {flow:g} sccm: is the gas open?")
+        flow *= pressure / read
+    raise MoveTimeout(
+        f"the pressure did not come to {pressure:g} mTorr: it is {read:g} mTorr after {PRESSURE_STEPS} corrections"
+    )
+
+
+def light(attempt: Attempt, powers: Mapping[str, float], settings: SputterSettings) -> MsgGenerator[None]:
+    """Ignite each source at high pressure and bring it to its power [W]; shutters stay closed.
+
+    Raises:
+        PlasmaError: a plasma did not ignite, also at higher pressures.
+    """
+    pressure = settings.ignition_pressure_mTorr
+    yield from set_pressure(attempt, pressure, settings)
+    for name, power in powers.items():
+        source = attempt.chamber.source(name)
+        ignition = min(max(power, settings.ignition_power_W), source.spec.max_power_W)
+        for left in reversed(range(IGNITION_STEPS)):
+            setpoint: Any = source.power.setpoint
+            yield from bps.abs_set(setpoint, ignition)
+            try:
+                yield from attempt.wait(
+                    f"plasma of {name}", lambda s=source: s.until_plasma(timeout_s=settings.ignition_timeout_s)
+                )
+                break
+            except PlasmaError:
+                if not left:
+                    raise
+                pressure *= 1.3
+                yield from set_pressure(attempt, pressure, settings)
+        yield from attempt.move(source.power, power)

@@ -1,0 +1,114 @@
+"""What a campaign has done so far, as its documents tell it, and how an agent is brought to that state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from sdl_bluesky.errors import CampaignError
+
+Outcome = Literal["success", "failed", "aborted"]
+
+
+class Learner(Protocol):
+    """What a campaign needs of an agent."""
+
+    def ingest(self, rows: list[dict[str, Any]]) -> None: ...  # noqa: D102
+
+    def register_failures(self, points: list[dict[str, Any]]) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decision and what became of it.
+
+    Attributes:
+        step: number within the campaign, from 1.
+        stage: stage of the campaign, such as ``learn:cu``.
+        suggestion_id: what the agent called its suggestion.
+        inputs: the suggested point.
+        outcome: "success", "failed" (the experiment told that the point cannot be measured) or "aborted" (it tells nothing).
+        uid: run of the experiment; empty if none was opened.
+        row: what the agent ingested: readbacks, outcome, its standard error; None unless it was a success.
+    """
+
+    step: int
+    stage: str
+    suggestion_id: str
+    inputs: dict[str, float]
+    outcome: Outcome
+    uid: str
+    row: dict[str, Any] | None = None
+
+
+@dataclass
+class History:
+    """The documents of a campaign, reduced.
+
+    Attributes:
+        campaign: uid of its first run; empty for a new campaign.
+        last_run: uid of its newest run.
+        steps: its decisions, in order.
+        orphans: completed experiments whose decision was not written, by suggestion id.
+    """
+
+    campaign: str = ""
+    last_run: str = ""
+    steps: list[Step] = field(default_factory=list)
+    orphans: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def of(self, stage: str) -> list[Step]:
+        """Decisions of one stage, in order."""
+        return [s for s in self.steps if s.stage == stage]
+
+    def uids(self, stage: str) -> list[str]:
+        """Runs of one stage that an agent learned from, in order."""
+        return [s.uid for s in self.of(stage) if s.outcome == "success"]
+
+    @property
+    def next_step(self) -> int:
+        """Number of the next decision."""
+        return max((s.step for s in self.steps), default=0) + 1
+
+
+def feed(agent: Learner, steps: Iterable[Step]) -> None:
+    """Bring a new agent to where the steps left the one that made them: one row at a time, in order.
+
+    Raises:
+        CampaignError: a success has no row.
+    """
+    for step in steps:
+        if step.outcome == "success":
+            if step.row is None:
+                raise CampaignError(f"step {step.step} is a success without data: its run {step.uid} cannot be read")
+            agent.ingest([step.row])
+        elif step.outcome == "failed":
+            agent.register_failures([{"_id": step.suggestion_id, **step.inputs}])
+
+
+def row_of(data: Mapping[str, Any], source: str, sensor: str, suggestion_id: str) -> dict[str, Any]:
+    """What an agent ingests of one measurement: readbacks, not setpoints.
+
+    Args:
+        data: the primary event of a `measure_rate` run.
+        source: name of the source.
+        sensor: the QCM whose rate is learned.
+        suggestion_id: of the suggestion that it answers.
+
+    Returns:
+        power [W], pressure [mTorr], rate and rate_std [ng cm^-2 s^-1], ``_id``.
+
+    Raises:
+        CampaignError: a column is missing.
+    """
+    try:
+        return {
+            "_id": suggestion_id,
+            "power": float(data[f"{source}_power"]),
+            "pressure": float(data["gauge_pressure"]),
+            "rate": float(data[f"{sensor}_rate"]),
+            "rate_std": float(data[f"{sensor}_rate_std"]),
+        }
+    except KeyError as fault:
+        raise CampaignError(f"the measurement has no column {fault}: it was not made by measure_rate") from fault

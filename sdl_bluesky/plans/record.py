@@ -1,0 +1,79 @@
+"""Results and decisions as something that a plan can read into a document."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bluesky.protocols import Reading
+from event_model import DataKey, Dtype
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a record: its type, unit and where the number comes from."""
+
+    dtype: Dtype
+    units: str | None = None
+    source: str = "sdl_bluesky"
+
+
+class Record:
+    """A readable object that holds the values of one event.
+
+    Args:
+        name: of the object, the group of its columns.
+        fields: the columns; the same in every event of a stream.
+        values: one value a column, of the column's type.
+
+    Raises:
+        ValueError: columns and values do not match.
+    """
+
+    parent = None
+
+    def __init__(self, name: str, fields: Mapping[str, Field], values: Mapping[str, Any]) -> None:
+        if set(fields) != set(values):
+            raise ValueError(f"record {name!r}: columns and values differ in {sorted(set(fields) ^ set(values))}")
+        self.name = name
+        self._fields = dict(fields)
+        self._values = {key: _plain(values[key], field.dtype) for key, field in fields.items()}
+        self._time = time.time()
+
+    def read(self) -> dict[str, Reading[Any]]:
+        """The values with the time at which the record was made."""
+        return {key: Reading(value=value, timestamp=self._time) for key, value in self._values.items()}
+
+    def describe(self) -> dict[str, DataKey]:
+        """Type, unit and source of each column."""
+        keys: dict[str, DataKey] = {}
+        for key, field in self._fields.items():
+            keys[key] = DataKey(source=field.source, dtype=field.dtype, shape=[])
+            if field.units is not None:
+                keys[key]["units"] = field.units
+        return keys
+
+    def read_configuration(self) -> dict[str, Reading[Any]]:
+        """Nothing: a record has no settings."""
+        return {}
+
+    def describe_configuration(self) -> dict[str, DataKey]:
+        """Nothing: a record has no settings."""
+        return {}
+
+    @property
+    def hints(self) -> dict[str, list[str]]:
+        """The numeric columns, for live tables."""
+        return {"fields": [key for key, field in self._fields.items() if field.dtype in ("number", "integer")]}
+
+
+def _plain(value: Any, dtype: Dtype) -> Any:
+    if dtype == "number":
+        return float(value)
+    if dtype == "integer":
+        return int(value)
+    if dtype == "boolean":
+        return bool(value)
+    return str(value)

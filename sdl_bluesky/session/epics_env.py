@@ -1,0 +1,63 @@
+"""The EPICS environment of a process. It is read once, when the client library loads: set it before ophyd is imported."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import MutableMapping
+
+
+def client_variables(host: str, port: int) -> dict[str, str]:
+    """Variables with which a Channel Access client finds exactly one IOC, and no other on the network."""
+    return {
+        "EPICS_CA_ADDR_LIST": f"{host}:{port}",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CA_CONN_TMO": "5",
+        "EPICS_CA_REPEATER_PORT": str(port + 1),
+    }
+
+
+def server_variables(host: str, port: int) -> dict[str, str]:
+    """Variables with which an IOC serves on one port of one address only."""
+    return {
+        "EPICS_CA_SERVER_PORT": str(port),
+        "EPICS_CAS_SERVER_PORT": str(port),
+        "EPICS_CAS_INTF_ADDR_LIST": host,
+        "EPICS_CAS_BEACON_ADDR_LIST": host,
+        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+        "EPICS_CA_REPEATER_PORT": str(port + 1),
+        "EPICS_CA_ADDR_LIST": host,
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+    }
+
+
+def set_client(host: str, port: int, environ: MutableMapping[str, str] | None = None) -> None:
+    """Point this process (or another environment) at one IOC."""
+    (os.environ if environ is None else environ).update(client_variables(host, port))
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody uses at this moment, for TCP and UDP, with the next one free as well."""
+    for _ in range(50):
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            tcp.bind((host, 0))
+            port = tcp.getsockname()[1]
+            try:
+                udp.bind((host, port))
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeater:
+                    repeater.bind((host, port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise OSError("no free port found")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen on this port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

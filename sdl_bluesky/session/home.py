@@ -1,0 +1,140 @@
+"""The data folder of a lab: where its log, catalogue, simulated state and running services are kept.
+
+HOME/lab.yml          the lab file it belongs to (written by the demonstration, read when it is there)
+HOME/log/             the write-ahead document log
+HOME/tiled/           the catalogue's databases, files, configuration and key
+HOME/twin/            configuration, state and log of the simulated instruments
+HOME/truth.json       the hidden truth of the twin: for a judge, read by nothing in this package
+HOME/services.json    addresses of the running services, while they run
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sdl_bluesky.errors import ServiceError
+from sdl_bluesky.session.lab import LabFile, default_lab_path, load_lab
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """Where the services of a lab answer, and which process keeps them."""
+
+    pid: int
+    started: float
+    lab: str
+    prefix: str
+    ca_host: str
+    ca_port: int
+    tiled_uri: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """The data folder of one lab."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """Folder of the document log."""
+        return self.path / "log"
+
+    @property
+    def tiled(self) -> Path:
+        """Folder of the catalogue."""
+        return self.path / "tiled"
+
+    @property
+    def twin(self) -> Path:
+        """Folder of the simulated instruments."""
+        return self.path / "twin"
+
+    @property
+    def truth(self) -> Path:
+        """Where the twin writes what only a judge may know."""
+        return self.path / "truth.json"
+
+    @property
+    def lab_file(self) -> Path:
+        """The lab file kept with the data, if any."""
+        return self.path / "lab.yml"
+
+    @property
+    def services_file(self) -> Path:
+        """Written while services run."""
+        return self.path / "services.json"
+
+    def make(self) -> Home:
+        """Make the folders.
+
+        Raises:
+            ServiceError: they cannot be made, or the disk is full.
+        """
+        try:
+            for folder in (self.path, self.log, self.tiled, self.twin):
+                folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.path).free
+        except OSError as fault:
+            raise ServiceError(
+                f"the data folder {self.path} cannot be used ({fault}): choose another with --home"
+            ) from fault
+        if free < 50_000_000:
+            raise ServiceError(
+                f"only {free / 1e6:.0f} MB are free for {self.path}: make room or choose another with --home"
+            )
+        return self
+
+    def write_services(self, info: ServiceInfo) -> None:
+        """Tell others where the services are."""
+        temporary = self.services_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(info), indent=1))
+        os.replace(temporary, self.services_file)
+
+    def services(self) -> ServiceInfo | None:
+        """Addresses of the services if the process that keeps them is alive."""
+        try:
+            info = ServiceInfo(**json.loads(self.services_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return info if _started(info.pid) == info.started else None
+
+    def load_lab(self, path: Path | str | None = None) -> LabFile:
+        """The lab: the file given, else the one kept in this folder, else ``$SDL_LAB``, else the shipped one."""
+        if path is not None:
+            return load_lab(path)
+        if self.lab_file.exists():
+            return load_lab(self.lab_file)
+        return load_lab(os.environ.get("SDL_LAB") or default_lab_path())
+
+
+def _started(pid: int) -> float | None:
+    """Start time of a process in clock ticks since the machine's boot; None if there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return float(text.rsplit(")", 1)[1].split()[19])
+
+
+def own_start() -> float:
+    """Start time of this process, as `ServiceInfo.started` keeps it."""
+    started = _started(os.getpid())
+    if started is None:
+        raise ServiceError("this system has no /proc: services need Linux")
+    return started
+
+
+def find_home(path: Path | str | None = None, lab: LabFile | None = None) -> Home:
+    """The data folder: the one given, else ``$SDL_HOME``, else a folder of the user's named after the lab."""
+    if path is not None:
+        return Home(Path(path).resolve())
+    if os.environ.get("SDL_HOME"):
+        return Home(Path(os.environ["SDL_HOME"]).resolve())
+    base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    name = lab.name if lab is not None else load_lab(os.environ.get("SDL_LAB")).name
+    return Home(base / "sdl_bluesky" / name)

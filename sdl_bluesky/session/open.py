@@ -1,0 +1,230 @@
+"""From a lab file to a working session: devices, RunEngine, log, catalogue, safety. One door for the interactive shell,
+the queue server's worker, the command line and tests.
+"""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdl_bluesky.data.catalogue import connect
+from sdl_bluesky.data.log import DocumentLog, close_open_runs
+from sdl_bluesky.data.server import api_key
+from sdl_bluesky.devices.spec import ChamberSpec, QCMSpec, SourceSpec
+from sdl_bluesky.errors import ServiceError, ServiceMissing
+from sdl_bluesky.session.epics_env import client_variables, set_client
+from sdl_bluesky.session.home import Home, find_home
+from sdl_bluesky.session.lab import LabFile
+from sdl_bluesky.session.scan_id import ScanId
+from sdl_bluesky.session.services import Services
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
+    from tiled.client.container import Container
+
+    from sdl_bluesky.analysis.doors import AnalysisCallback
+    from sdl_bluesky.devices import Chamber, Guard
+    from sdl_bluesky.plans.settings import SputterSettings
+
+log = logging.getLogger(__name__)
+
+CLOSED_REASON = "the process that made this run is dead; closed by a later session"
+RECORDED_VERSIONS = ("sdl-bluesky", "bluesky", "ophyd", "tiled", "torch", "numpy")
+
+
+def chamber_spec(lab: LabFile) -> ChamberSpec:
+    """The chamber of a lab file, as the devices take it."""
+    part = lab.chamber
+    return ChamberSpec(
+        sources=tuple(
+            SourceSpec(n, s.pv, s.element, s.position_cm, s.axis, s.max_power, s.power_tolerance)
+            for n, s in part.sources.items()
+        ),
+        qcms=tuple(QCMSpec(n, q.pv, q.position_cm, (0.0, 0.0, 1.0), q.crystal) for n, q in part.sensors.items()),
+        has_clock=part.clock,
+        max_flow_sccm=part.gas.flow[1],
+    )
+
+
+def sputter_settings(lab: LabFile) -> SputterSettings:
+    """The process settings of a lab file, as the plans take them."""
+    from sdl_bluesky.plans.settings import SputterSettings
+
+    gas, plasma, measure = lab.chamber.gas, lab.chamber.plasma, lab.chamber.measurement
+    return SputterSettings(
+        settle_s=measure.settle,
+        baseline_s=measure.baseline,
+        transient_s=measure.transient,
+        shortest_s=measure.shortest,
+        longest_s=measure.longest,
+        precision=measure.precision / 100.0,
+        ignition_pressure_mTorr=plasma.ignition_pressure,
+        ignition_power_W=plasma.ignition_power,
+        ignition_timeout_s=plasma.timeout,
+        flow_per_pressure=gas.flow_per_pressure,
+        pressure_tolerance=gas.pressure_tolerance / 100.0,
+        pump_s=gas.pump_time,
+    )
+
+
+@dataclass
+class Session:
+    """Everything that a person or a program needs to run a lab.
+
+    Attributes:
+        lab: the checked lab file.
+        home: its data folder.
+        chamber: its devices, connected.
+        RE: the RunEngine; every document goes to the write-ahead log first.
+        client: the root of the catalogue (Tiled).
+        settings: how experiments are done.
+        guard: heartbeat and safety hook.
+        analysis: the callback that analyses finished runs; None if switched off.
+        services: those that this session started itself; None if others keep them.
+    """
+
+    lab: LabFile
+    home: Home
+    chamber: Chamber
+    RE: RunEngine
+    client: Container
+    settings: SputterSettings
+    guard: Guard
+    log: DocumentLog
+    analysis: AnalysisCallback | None = None
+    services: Services | None = None
+    _closed: bool = field(default=False, repr=False)
+
+    def close(self) -> None:
+        """Make the machine safe, finish analyses, end what this session started. Harmless to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self.guard.close()
+        if self.analysis is not None:
+            self.analysis.close()
+        self.chamber.close()
+        self.log.close()
+        if self.services is not None:
+            self.services.stop()
+
+    def __enter__(self) -> Session:
+        """Use as a context manager to have it closed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def open_session(
+    lab: Path | str | LabFile | None = None,
+    home: Path | str | Home | None = None,
+    *,
+    analyse: bool = True,
+    tell: Callable[[str], None] = log.info,
+) -> Session:
+    """Open a lab.
+
+    Services that run already (`sdl up`) are used; a simulated lab without any starts its own, which end with the session.
+
+    Args:
+        lab: lab file, or its path; by default the one in the data folder, ``$SDL_LAB``, or the shipped one.
+        home: data folder; by default ``$SDL_HOME`` or one of the user's named after the lab.
+        analyse: analyse runs when they end.
+        tell: called with lines of text about what was started.
+
+    Raises:
+        UnitError, LabFileError: the lab file has faults; nothing was started.
+        PortInUse, ServiceMissing, ServiceError: a service cannot be started or reached; what to do is in the message.
+    """
+    place = home if isinstance(home, Home) else find_home(home, lab if isinstance(lab, LabFile) else None)
+    checked = lab if isinstance(lab, LabFile) else place.load_lab(lab)
+    place.make()
+    services = None
+    info = place.services()
+    if info is not None and (info.lab, info.prefix) != (checked.name, checked.prefix):
+        raise ServiceError(
+            f"the services of {place.path} belong to lab {info.lab!r} ({info.prefix}), not to {checked.name!r}: "
+            "end them, or choose another --home"
+        )
+    if info is None:
+        services = Services(checked, place, tell)
+        info = services.info
+    try:
+        return _open(checked, place, info.ca_host, info.ca_port, info.tiled_uri, services, analyse)
+    except BaseException:
+        if services is not None:
+            services.stop()
+        raise
+
+
+def _open(
+    lab: LabFile, home: Home, host: str, port: int, uri: str, services: Services | None, analyse: bool
+) -> Session:
+    _point_epics(host, port)
+    from bluesky import RunEngine
+
+    from sdl_bluesky.analysis.doors import AnalysisCallback
+    from sdl_bluesky.devices import Guard, Severity, SuspendOnAlarm, configure_ophyd, make_chamber
+
+    client = connect(uri, os.environ.get("TILED_API_KEY") or api_key(home.tiled))
+    for uid in close_open_runs(home.log, CLOSED_REASON):
+        log.warning("run %s was left open by a process that died: closed as aborted", uid)
+    documents = DocumentLog(home.log)
+    configure_ophyd()
+    chamber = make_chamber(lab.prefix, chamber_spec(lab)).connect()
+    guard = Guard(chamber)
+    guard.start()
+    engine = RunEngine(_metadata(lab), scan_id_source=ScanId(home.path / "scan-id"))
+    engine.subscribe(documents)
+    analysis = AnalysisCallback(client, home.log) if analyse else None
+    if analysis is not None:
+        engine.subscribe(analysis)
+    engine.install_suspender(SuspendOnAlarm(chamber.gauge.pressure, Severity.INVALID, sleep=1.0))
+    engine.preprocessors.append(_refuse_without_log(documents))
+    guard.attach(engine)
+    session = Session(lab, home, chamber, engine, client, sputter_settings(lab), guard, documents, analysis, services)
+    atexit.register(session.close)
+    return session
+
+
+def _point_epics(host: str, port: int) -> None:
+    wanted = client_variables(host, port)
+    if "epics.ca" in sys.modules or "ophyd" in sys.modules:
+        address = wanted["EPICS_CA_ADDR_LIST"]
+        if address not in os.environ.get("EPICS_CA_ADDR_LIST", "").split():
+            raise ServiceMissing(
+                f"this process has loaded Channel Access already and cannot be pointed to {address}: open the session "
+                "before ophyd or epics is imported, one lab a process"
+            )
+        return
+    set_client(host, port)
+
+
+def _metadata(lab: LabFile) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "lab": lab.name,
+        "lab_sha256": lab.sha256,
+        "operator": lab.operator or getpass.getuser(),
+        "geometry": lab.geometry(),
+        "versions": {name: version(name) for name in RECORDED_VERSIONS},
+    }
+
+
+def _refuse_without_log(documents: DocumentLog) -> Callable[[Any], Any]:
+    def preprocessor(plan: Any) -> Any:
+        if documents.failed is not None:
+            raise ServiceError(f"no run is started: {documents.failed}")
+        return (yield from plan)
+
+    return preprocessor

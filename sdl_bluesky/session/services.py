@@ -1,0 +1,131 @@
+"""The services of a lab, started and kept by one process: the simulated instruments, Tiled, and the writer that feeds it.
+
+A Tiled server or a writer that dies is started again; a dead IOC is not: that is a fault of the machine, to be looked at.
+Everything ends with the process that started it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from sdl_bluesky.data.lifeline import end
+from sdl_bluesky.data.profile import write_profile
+from sdl_bluesky.data.server import TiledServer, api_key
+from sdl_bluesky.data.settings import TiledSettings
+from sdl_bluesky.data.writer import start_writer
+from sdl_bluesky.errors import ServiceError
+from sdl_bluesky.session.epics_env import free_port
+from sdl_bluesky.session.home import Home, ServiceInfo, own_start
+from sdl_bluesky.session.lab import LabFile
+from sdl_bluesky.session.twin import start_ioc
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
+
+
+class Services:
+    """IOC, Tiled and writer of one lab.
+
+    Args:
+        lab: what to start; nothing is started that the lab has elsewhere.
+        home: where data are kept.
+        tell: called with a line of text for each service that has started.
+
+    Raises:
+        PortInUse, ServiceMissing, ServiceError: a service cannot be started; those started before are ended.
+    """
+
+    def __init__(self, lab: LabFile, home: Home, tell: Callable[[str], None] = log.info) -> None:
+        self.lab, self.home, self.tell = lab, home, tell
+        self.ioc: subprocess.Popen[bytes] | None = None
+        self.tiled: TiledServer | None = None
+        self.writer: subprocess.Popen[bytes] | None = None
+        self._ending = threading.Event()
+        self._watcher: threading.Thread | None = None
+        home.make()
+        running = home.services()
+        if running is not None:
+            raise ServiceError(
+                f"process {running.pid} serves the data folder {home.path} already: use it, end it, or choose --home"
+            )
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        lab, home = self.lab, self.home
+        port = free_port(lab.epics.host) if lab.epics.port == "auto" else lab.epics.port
+        if lab.twin is not None:
+            self.ioc = start_ioc(lab, home, port)
+            self.tell(f"simulated chamber   {lab.prefix}* on {lab.epics.host}:{port}, {lab.twin.speed:g} x real time")
+        if lab.catalogue.uri == "auto":
+            tiled_port = 0 if lab.catalogue.port == "auto" else lab.catalogue.port
+            self.tiled = TiledServer.start(self._tiled_settings(tiled_port), home.tiled)
+            uri = self.tiled.uri
+        else:
+            uri = lab.catalogue.uri
+        self.writer = start_writer(home.log, uri, api_key(home.tiled), home.tiled / "writer.log")
+        write_profile(home.tiled / "profiles", uri)
+        self.tell(f"catalogue           {uri}, fed from {home.log}")
+        self.info = ServiceInfo(os.getpid(), own_start(), lab.name, lab.prefix, lab.epics.host, port, uri)
+        home.write_services(self.info)
+        self._watcher = threading.Thread(target=self._watch, name="services", daemon=True)
+        self._watcher.start()
+
+    def _tiled_settings(self, port: int) -> TiledSettings:
+        local = TiledSettings.local(self.home.tiled, port=port)
+        part = self.lab.catalogue
+        storage = (local.storage[0], part.tables) if part.tables else local.storage
+        return TiledSettings(part.catalog or local.catalog, storage, part.streaming_cache, port=port)
+
+    def _watch(self) -> None:
+        ioc_seen = False
+        while not self._ending.wait(LOOK_EVERY_S):
+            try:
+                if self.tiled is not None and self.tiled.process.poll() is not None:
+                    log.warning("Tiled ended (%s): starting it again", self.tiled.process.returncode)
+                    port = int(self.info.tiled_uri.rsplit(":", 1)[1])
+                    self.tiled = TiledServer.start(self._tiled_settings(port), self.home.tiled)
+                if self.writer is not None and self.writer.poll() is not None:
+                    log.warning("the writer ended (%s): starting it again", self.writer.returncode)
+                    key = api_key(self.home.tiled)
+                    self.writer = start_writer(self.home.log, self.info.tiled_uri, key, self.home.tiled / "writer.log")
+                if self.ioc is not None and self.ioc.poll() is not None and not ioc_seen:
+                    ioc_seen = True
+                    log.error(
+                        "the simulated chamber ended (%s): see %s", self.ioc.returncode, self.home.twin / "ioc.log"
+                    )
+            except ServiceError as fault:
+                log.error("a service cannot be started again, trying on: %s", fault)
+
+    def stop(self) -> None:
+        """End everything in the order in which nothing is lost: the machine, the writer, the server."""
+        self._ending.set()
+        if self._watcher is not None:
+            self._watcher.join(90.0)
+        if self.ioc is not None:
+            end(self.ioc, 5.0)
+        if self.writer is not None:
+            end(self.writer, 20.0)
+        if self.tiled is not None:
+            self.tiled.stop()
+        running = self.home.services()
+        if running is not None and running.pid == os.getpid():
+            with suppress(FileNotFoundError):
+                self.home.services_file.unlink()
+
+    def __enter__(self) -> Services:
+        """Use as a context manager to have everything ended."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        self.stop()
