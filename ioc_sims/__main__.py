@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ioc_sims.sputter
 from ioc_sims.common.errors import SimulationError
+from ioc_sims.common.process import Lifetime
 
 _DESCRIPTION = """Simulated instruments as real EPICS IOCs.
 
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    lifetime = Lifetime()  # early: a parent that has ended before cannot be missed any more
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # EPICS itself writes to stdout, which is for the READY line alone
     try:
@@ -40,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         from ioc_sims.sputter.ioc import leave, run
         from ioc_sims.sputter.settings import load_config
 
-        status = run(load_config(options.config), ready)
+        status = run(load_config(options.config), lifetime, ready)
     except SimulationError as err:
         sys.stderr.write(f"ioc_sims: {err}\n")
         return 2

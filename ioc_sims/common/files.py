@@ -17,7 +17,7 @@ def write_json(path: Path, content: Any) -> None:
         ValueError: the content holds NaN or infinity.
     """
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")

@@ -25,11 +25,11 @@ named by the configuration. Every publication (10 Hz of real time) carries one t
     {P}SUBSTRATE:ANGLE      deg    stage angle, counter-clockwise         ai
     {P}SUBSTRATE:LOAD              1 = fresh substrate (shutter closed)   bo
     {P}SUBSTRATE:NUMBER            loads so far                           longin
-    {P}INTERLOCK:WATER             Tripped / OK; so are DOOR, PRESSURE,   bi
-    {P}INTERLOCK:DOOR              HEARTBEAT: the live state of an input  bi
-    {P}INTERLOCK:PRESSURE          bad: power on outside 0.5 .. 50 mTorr  bi
-    {P}INTERLOCK:HEARTBEAT         bad: energised and no client beats     bi
-    {P}INTERLOCK:OK                latched summary                        bi
+    {P}INTERLOCK:WATER             Tripped / OK, live state of the input  bi
+    {P}INTERLOCK:DOOR              Tripped / OK, live                     bi
+    {P}INTERLOCK:PRESSURE          tripped: power on beyond 0.5, 50 mTorr bi
+    {P}INTERLOCK:HEARTBEAT         tripped: something on, no client beats bi
+    {P}INTERLOCK:OK                Tripped / OK, summary that latches     bi
     {P}INTERLOCK:CAUSE             first cause since the last reset       stringin
     {P}INTERLOCK:RESET             1 = acknowledge (no input may be bad)  bo
     {P}HEARTBEAT                   written by a client, once a second     longout

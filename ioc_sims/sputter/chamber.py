@@ -39,7 +39,7 @@ class Chamber:
         self.speed = speed
         self.interlock = Interlock()
         self.watchdog = Watchdog(heartbeat_timeout_s)
-        self.faults: dict[str, bool] = {name: False for name in FAULTS}
+        self.faults: dict[str, bool] = dict.fromkeys(FAULTS, False)
         self.lock = threading.RLock()
         self.trips = 0
         self.deposited = False  # a film has grown since somebody last looked

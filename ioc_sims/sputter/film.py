@@ -9,10 +9,11 @@ A point (x, y) of the wafer lies at the chamber place R(angle) (x, y): the stage
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import RectBivariateSpline
 
 from ioc_sims.sputter.elements import target_of
 from ioc_sims.sputter.emission import N_NODES, coupling, node_weights
@@ -20,6 +21,7 @@ from ioc_sims.sputter.settings import PhysicsSettings, SourceConfig
 
 GRID_MM: NDArray[np.float64] = np.linspace(-25.0, 25.0, 51)
 ANGLE_STEP_DEG = 2.0  # while the stage turns, doses are collected in steps of this size
+_PLANE_MM: NDArray[np.float64] = np.linspace(-36.0, 36.0, 37)  # the corners of the grid reach to 35.4 mm
 
 Doses = NDArray[np.float64]
 
@@ -43,29 +45,32 @@ class Film:
 
 
 class Wafer:
-    """Flux factors of all sources on the grid, for any stage angle."""
+    """Flux factors of all sources in the plane of the wafer, interpolated (bicubic) to the grid at any stage angle."""
 
     def __init__(self, sources: Sequence[SourceConfig], settings: PhysicsSettings) -> None:
         self._sources = tuple(sources)
         self._settings = settings
-        self._factors = lru_cache(maxsize=8)(self._compute)
 
     def masses(self, film: Film) -> dict[str, NDArray[np.float64]]:
         """Mass per element of a film, {element: [y, x] in ng cm^-2}; only elements that were deposited."""
         total: dict[str, NDArray[np.float64]] = {}
+        x, y = np.meshgrid(GRID_MM, GRID_MM)
         for angle, doses in film.doses.items():
-            factors = self._factors(angle)
+            c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
             for source, config in enumerate(self._sources):
                 if doses[source].any():
-                    mass = np.tensordot(doses[source], factors[source], axes=1)
+                    plane = RectBivariateSpline(
+                        _PLANE_MM, _PLANE_MM, np.tensordot(doses[source], self._factors[source], 1)
+                    )
+                    mass = plane.ev(s * x + c * y, c * x - s * y)
                     total[config.element] = total.get(config.element, 0.0) + mass
         return total
 
-    def _compute(self, angle_deg: float) -> NDArray[np.float64]:
-        """[source, node, y, x] in cm^-2."""
-        x, y = np.meshgrid(GRID_MM / 10, GRID_MM / 10)
-        c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
-        points = np.stack([c * x - s * y, s * x + c * y, np.zeros_like(x)], axis=-1).reshape(-1, 3)
+    @cached_property
+    def _factors(self) -> NDArray[np.float64]:
+        """[source, node, y, x] in cm^-2 at fixed places of the chamber."""
+        x, y = np.meshgrid(_PLANE_MM / 10, _PLANE_MM / 10)
+        points = np.stack([x, y, np.zeros_like(x)], axis=-1).reshape(-1, 3)
         factors = [coupling(source, self._settings, points, (0.0, 0.0, 1.0)) for source in self._sources]
         return np.asarray(factors).reshape(len(self._sources), len(N_NODES), *x.shape)
 

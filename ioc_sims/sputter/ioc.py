@@ -71,11 +71,12 @@ def make_records(chamber: Chamber) -> Records:
     return records
 
 
-def run(config: ChamberConfig, ready: TextIO) -> int:
+def run(config: ChamberConfig, lifetime: Lifetime, ready: TextIO) -> int:
     """Serve the chamber until the end of this process is asked for.
 
     Args:
         config: checked configuration.
+        lifetime: says when to end.
         ready: where the line "READY <prefix> <n> PVs" goes.
 
     Returns:
@@ -85,7 +86,6 @@ def run(config: ChamberConfig, ready: TextIO) -> int:
         PortBusy: another server has the port.
         StateError: the state file cannot be resumed.
     """
-    lifetime = Lifetime()
     check_port_free()
     chamber = Chamber(load_plant(config), config.speed, config.heartbeat_timeout_s)
     records = make_records(chamber)
@@ -124,6 +124,7 @@ class Loop:
         chamber = self._chamber
         with chamber.lock:
             chamber.catch_up()
+            now_s = time.time()
             values = readings(chamber)
             tripped, self._trips = chamber.trips != self._trips, chamber.trips
             grown = chamber.deposited and not chamber.plant.depositing
@@ -141,7 +142,7 @@ class Loop:
         invalid = {f"{pv}FREQUENCY": alarm.HW_LIMIT_ALARM for pv in broken}
         if gauge_fault:
             invalid["GAUGE:PROCESS:PRESSURE"] = alarm.READ_ALARM
-        self._records.publish(values, time.time(), invalid)
+        self._records.publish(values, now_s, invalid)
 
     def _take_setpoints_back(self) -> None:
         for source in self._chamber.plant.config.sources:

@@ -24,59 +24,69 @@ class PhysicsSettings(BaseModel):
     model_config = _STRICT
 
     # what a sensor reports
-    rate_noise_relative: float = Field(0.015, ge=0, description="sd of the factor drawn when a source shutter opens")
-    rate_noise_absolute: float = Field(0.05, ge=0, description="sd of the offset drawn then [ng cm^-2 s^-1]")
-    tooling_sd: float = Field(0.01, ge=0, description="sd of the tooling factor of each QCM")
-    zero_drift_sd: float = Field(0.05, ge=0, description="sd of the wandering apparent rate [ng cm^-2 s^-1]")
-    zero_drift_time_s: float = Field(7200.0, gt=0, description="correlation time of that wandering")
-    frequency_noise_Hz: float = Field(0.02, ge=0)
-    thermal_shift_Hz: float = Field(3.0, ge=0, description="warm crystal behind an open shutter at 50 W")
-    thermal_time_s: float = Field(8.0, gt=0)
-    crystal_life_Hz: float = Field(1.0e6, gt=0, description="frequency shift at which a crystal is used up")
+    rate_noise_relative: float = Field(
+        default=0.015, ge=0, description="sd of the factor drawn when a source shutter opens"
+    )
+    rate_noise_absolute: float = Field(default=0.05, ge=0, description="sd of the offset drawn then [ng cm^-2 s^-1]")
+    tooling_sd: float = Field(default=0.01, ge=0, description="sd of the tooling factor of each QCM")
+    zero_drift_sd: float = Field(default=0.05, ge=0, description="sd of the wandering apparent rate [ng cm^-2 s^-1]")
+    zero_drift_time_s: float = Field(default=7200.0, gt=0, description="correlation time of that wandering")
+    frequency_noise_Hz: float = Field(default=0.02, ge=0)
+    thermal_shift_Hz: float = Field(default=3.0, ge=0, description="warm crystal behind an open shutter at 50 W")
+    thermal_time_s: float = Field(default=8.0, gt=0)
+    crystal_life_Hz: float = Field(default=1.0e6, gt=0, description="frequency shift at which a crystal is used up")
     # emission
-    racetrack_radius_cm: float = Field(1.8, ge=0)
-    racetrack_elements: int = Field(48, ge=4)
-    diffuse_fraction: float = Field(0.05, ge=0, lt=1, description="part of the atoms that the gas scatters")
-    diffuse_distance_cm: float = Field(4.0, ge=0, description="where on the axis the scattered atoms come from")
+    racetrack_radius_cm: float = Field(default=1.8, ge=0)
+    racetrack_elements: int = Field(default=48, ge=4)
+    diffuse_fraction: float = Field(default=0.05, ge=0, lt=1, description="part of the atoms that the gas scatters")
+    diffuse_distance_cm: float = Field(default=4.0, ge=0, description="where on the axis the scattered atoms come from")
     # sources
-    throughput: float = Field(0.155, gt=0, description="part of the sputtered atoms that leaves the source")
-    voltage_exponent: float = Field(7.0, gt=0, description="m of I = k V^m")
-    voltage_pressure_exponent: float = Field(-0.12, description="V falls as p to this power")
-    scattering_pressure_mTorr: float = Field(17.0, gt=0, description="half of a copper flux is lost here")
-    scattering_exponent: float = Field(1.4, gt=0)
-    rarefaction_power_W: float = Field(150.0, gt=0, description="power that halves the gas density at the target")
-    confinement_loss: float = Field(0.3, ge=0, lt=1, description="loss of efficiency right at extinction")
-    confinement_pressure_mTorr: float = Field(2.0, gt=0, description="pressure over which it recovers")
-    neighbour_interaction: float = Field(0.01, ge=0, description="change of rate and voltage by a burning neighbour")
-    neighbour_power_W: float = Field(30.0, gt=0)
-    erosion_rate_per_kWh: float = Field(-0.03)
-    erosion_n_per_kWh: float = Field(0.1)
-    erosion_voltage_per_kWh: float = Field(-0.02)
-    source_strength_sd: float = Field(0.03, ge=0, description="relative spread between chambers (by seed)")
-    source_n_sd: float = Field(0.05, ge=0, description="spread of n between chambers (by seed)")
+    throughput: float = Field(default=0.155, gt=0, description="part of the sputtered atoms that leaves the source")
+    voltage_exponent: float = Field(default=7.0, gt=0, description="m of I = k V^m")
+    voltage_pressure_exponent: float = Field(default=-0.12, description="V falls as p to this power")
+    scattering_pressure_mTorr: float = Field(default=17.0, gt=0, description="half of a copper flux is lost here")
+    scattering_exponent: float = Field(default=1.4, gt=0)
+    rarefaction_power_W: float = Field(
+        default=150.0, gt=0, description="power that halves the gas density at the target"
+    )
+    confinement_loss: float = Field(default=0.3, ge=0, lt=1, description="loss of efficiency right at extinction")
+    confinement_pressure_mTorr: float = Field(default=2.0, gt=0, description="pressure over which it recovers")
+    neighbour_interaction: float = Field(
+        default=0.01, ge=0, description="change of rate and voltage by a burning neighbour"
+    )
+    neighbour_power_W: float = Field(default=30.0, gt=0)
+    erosion_rate_per_kWh: float = Field(default=-0.03)
+    erosion_n_per_kWh: float = Field(default=0.1)
+    erosion_voltage_per_kWh: float = Field(default=-0.02)
+    source_strength_sd: float = Field(default=0.03, ge=0, description="relative spread between chambers (by seed)")
+    source_n_sd: float = Field(default=0.05, ge=0, description="spread of n between chambers (by seed)")
     # plasma and power supply
-    extinction_100W_mTorr: float = Field(2.2, gt=0)
-    extinction_10W_mTorr: float = Field(3.9, gt=0)
-    ignition_ratio: float = Field(1.8, ge=1)
-    plasma_sd: float = Field(0.03, ge=0, description="relative spread of the boundaries between chambers (by seed)")
-    plasma_minimum_power_W: float = Field(2.0, gt=0)
-    power_ramp_W_per_s: float = Field(100.0, gt=0)
-    open_circuit_voltage_V: float = Field(800.0, gt=0)
-    electrical_noise: float = Field(0.002, ge=0, description="relative noise of power, voltage and current readings")
+    extinction_100W_mTorr: float = Field(default=2.2, gt=0)
+    extinction_10W_mTorr: float = Field(default=3.9, gt=0)
+    ignition_ratio: float = Field(default=1.8, ge=1)
+    plasma_sd: float = Field(
+        default=0.03, ge=0, description="relative spread of the boundaries between chambers (by seed)"
+    )
+    plasma_minimum_power_W: float = Field(default=2.0, gt=0)
+    power_ramp_W_per_s: float = Field(default=100.0, gt=0)
+    open_circuit_voltage_V: float = Field(default=800.0, gt=0)
+    electrical_noise: float = Field(
+        default=0.002, ge=0, description="relative noise of power, voltage and current readings"
+    )
     # gas
-    base_pressure_mTorr: float = Field(1e-4, gt=0)
-    flow_time_s: float = Field(1.0, gt=0)
-    chamber_time_s: float = Field(2.0, gt=0)
-    pumping_sccm_per_mTorr: float = Field(5.0, gt=0)
-    pumping_flow_sccm: float = Field(800.0, gt=0, description="flow at which the pumping speed has doubled")
-    maximum_flow_sccm: float = Field(200.0, gt=0)
-    flow_noise: float = Field(0.002, ge=0)
-    gauge_noise: float = Field(0.002, ge=0)
-    gauge_floor_mTorr: float = Field(0.002, ge=0, description="noise floor of the capacitance manometer")
-    wide_gauge_factor_sd: float = Field(0.05, ge=0)
-    wide_gauge_noise: float = Field(0.01, ge=0)
+    base_pressure_mTorr: float = Field(default=1e-4, gt=0)
+    flow_time_s: float = Field(default=1.0, gt=0)
+    chamber_time_s: float = Field(default=2.0, gt=0)
+    pumping_sccm_per_mTorr: float = Field(default=5.0, gt=0)
+    pumping_flow_sccm: float = Field(default=800.0, gt=0, description="flow at which the pumping speed has doubled")
+    maximum_flow_sccm: float = Field(default=200.0, gt=0)
+    flow_noise: float = Field(default=0.002, ge=0)
+    gauge_noise: float = Field(default=0.002, ge=0)
+    gauge_floor_mTorr: float = Field(default=0.002, ge=0, description="noise floor of the capacitance manometer")
+    wide_gauge_factor_sd: float = Field(default=0.05, ge=0)
+    wide_gauge_noise: float = Field(default=0.01, ge=0)
     # stage and interlock
-    stage_speed_deg_per_s: float = Field(20.0, gt=0)
+    stage_speed_deg_per_s: float = Field(default=20.0, gt=0)
     interlock_pressure_mTorr: tuple[float, float] = (0.5, 50.0)
 
 
@@ -90,7 +100,7 @@ class SourceConfig(BaseModel):
     pv: PVStub
     position_cm: Vector
     axis: Vector
-    max_power_W: float = Field(100.0, gt=0, le=5000)
+    max_power_W: float = Field(default=100.0, gt=0, le=5000)
 
     @field_validator("element")
     @classmethod
@@ -112,7 +122,7 @@ class SensorConfig(BaseModel):
     pv: PVStub
     position_cm: Vector
     normal: Vector = (0.0, 0.0, 1.0)
-    f0_Hz: float = Field(6e6, ge=1e6, le=2e7)
+    f0_Hz: float = Field(default=6e6, ge=1e6, le=2e7)
 
     @field_validator("normal")
     @classmethod
@@ -143,16 +153,16 @@ class ChamberConfig(BaseModel):
 
     schema_version: int = Field(alias="schema", ge=1, le=1)
     prefix: str = Field(pattern=r"^[A-Za-z0-9_:.-]*$", max_length=28)
-    speed: float = Field(1.0, ge=1, le=1000)
-    seed: int = Field(0, ge=0)
-    heartbeat_timeout_s: float = Field(3.0, gt=0, le=60)
+    speed: float = Field(default=1.0, ge=1, le=1000)
+    seed: int = Field(default=0, ge=0)
+    heartbeat_timeout_s: float = Field(default=3.0, gt=0, le=60)
     faults: bool = False
     state_file: Path
     truth_file: Path
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     sensors: tuple[SensorConfig, ...] = Field(min_length=1)
     grid: GridConfig = GridConfig()
-    physics: PhysicsSettings = PhysicsSettings()  # pyright: ignore[reportCallIssue]
+    physics: PhysicsSettings = PhysicsSettings()
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -21,6 +21,9 @@ SCHEMA = 1
 def fingerprint(config: ChamberConfig) -> str:
     """Identity of a chamber: a state may be resumed only by the chamber that left it."""
     identity = config.model_dump(mode="json", include={"seed", "sources", "sensors", "physics"})
+    for part in (*identity["sources"], *identity["sensors"]):
+        for label in ("pv", "max_power_W"):
+            part.pop(label, None)
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

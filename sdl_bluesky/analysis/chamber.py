@@ -55,7 +55,9 @@ class Chamber:
             return cls(
                 sources={k: SourceGeometry(_vector(v["position_cm"]), _vector(v["axis"])) for k, v in sources.items()},
                 elements={k: str(v["element"]) for k, v in sources.items()},
-                sensors={k: SensorGeometry(_vector(v["position_cm"]), _vector(v["normal"])) for k, v in sensors.items()},
+                sensors={
+                    k: SensorGeometry(_vector(v["position_cm"]), _vector(v["normal"])) for k, v in sensors.items()
+                },
                 f0_Hz={k: float(v["f0_Hz"]) for k, v in sensors.items()},
                 tooling_std=float(geometry["tooling_std"]),
                 x_mm=np.linspace(float(x[0]), float(x[1]), int(x[2])),

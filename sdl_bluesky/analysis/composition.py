@@ -134,7 +134,9 @@ def fit_sources(
     for i, source in enumerate(sources):
         n = float(mean[i * PARAMETERS + 1])
         if not 0.0 <= n <= SUSPICIOUS_N:
-            findings.append(f"{source.name}: n = {n:.2f} is outside 0 to {SUSPICIOUS_N:g}: check axis, sticking, shadows")
+            findings.append(
+                f"{source.name}: n = {n:.2f} is outside 0 to {SUSPICIOUS_N:g}: check axis, sticking, shadows"
+            )
     return SourceFits(tuple(k.name for k in sources), mean, (cov + cov.T) / 2.0, tuple(findings))
 
 

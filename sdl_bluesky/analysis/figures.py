@@ -65,12 +65,21 @@ def rate_surface_figure(
     left, right = fig.subplots(1, 2, sharex=True, sharey=True)
     _panel(fig, left, x, y, z, VALUE_MAP, "ng cm$^{-2}$ s$^{-1}$", f"{title}: rate")
     percent = 100.0 * e / np.maximum(np.abs(z), 1e-3 * float(np.abs(z).max()))
-    _panel(fig, right, x, y, np.minimum(percent, 30.0), ERROR_MAP, "%", "relative standard error (30 % and above alike)")
+    _panel(
+        fig, right, x, y, np.minimum(percent, 30.0), ERROR_MAP, "%", "relative standard error (30 % and above alike)"
+    )
     for ax in (left, right):
         for number, (power, pressure) in enumerate(points, start=1):
             ax.plot(power, pressure, "o", ms=11, mfc="white", mec=INK, mew=0.8, clip_on=False, zorder=3)
             ax.annotate(
-                str(number), (power, pressure), ha="center", va="center", fontsize=7, color=INK, zorder=4, annotation_clip=False
+                str(number),
+                (power, pressure),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color=INK,
+                zorder=4,
+                annotation_clip=False,
             )
         for power, pressure in failed:
             ax.plot(power, pressure, "x", ms=8, mec=ACCENT, mew=2, clip_on=False, zorder=3)

@@ -18,19 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdl_bluesky.analysis.composition import SourceRates, composition_map
+from sdl_bluesky.analysis.kinds import COMPOSITION, FLUX, RATE_SURFACE, campaign_of, kind_of
 from sdl_bluesky.analysis.pattern import Prior
 from sdl_bluesky.analysis.rates import Window, reduce_run, run_flux
-from sdl_bluesky.analysis.runs import (
-    COSPUTTER,
-    MEASURE_RATE,
-    PURPOSE_CAMPAIGN,
-    Experiment,
-    campaign_of,
-    finished_run,
-    read_campaign,
-    read_experiment,
-    read_experiments,
-)
+from sdl_bluesky.analysis.runs import Experiment, finished_run, read_campaign, read_experiment, read_experiments
 from sdl_bluesky.analysis.store import Result, put
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
 from sdl_bluesky.analysis.totals import INTERACTION_STD, Totals
@@ -43,21 +34,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FLUX, RATE_SURFACE, COMPOSITION = "flux", "rate_surface", "composition"
-KINDS = (FLUX, RATE_SURFACE, COMPOSITION)
 GRID = 31
 """Points of a rate surface along power and along pressure."""
 SAMPLES = 400
 """Samples behind a composition map."""
 
 RATE_UNIT = "ng cm^-2 s^-1"
-
-
-def kind_of(start: Mapping[str, Any]) -> str | None:
-    """What a run is analysed to, by its start document; None if there is nothing to do."""
-    if start.get("purpose") == PURPOSE_CAMPAIGN:
-        return RATE_SURFACE
-    return {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION}.get(str(start.get("plan_name")))
 
 
 def analyse_run(client: Container, uid: str) -> list[str]:
@@ -97,7 +79,9 @@ def _flux(client: Container, run: Container) -> list[str]:
     start = start_of(run)
     experiment = read_experiment(run)
     if len(experiment.sources) != 1:
-        raise CatalogueError(f"run {experiment.uid} measured {len(experiment.sources)} sources: one is needed for a flux")
+        raise CatalogueError(
+            f"run {experiment.uid} measured {len(experiment.sources)} sources: one is needed for a flux"
+        )
     [source] = experiment.sources
     prior = Prior()
     metadata = _common(
@@ -210,7 +194,11 @@ def _composition(client: Container, run: Container) -> list[str]:
 
 
 def _map(
-    film: Experiment, rates: list[SourceRates], based_on: Mapping[str, Sequence[str]], surfaces: list[str], findings: list[str]
+    film: Experiment,
+    rates: list[SourceRates],
+    based_on: Mapping[str, Sequence[str]],
+    surfaces: list[str],
+    findings: list[str],
 ) -> tuple[dict[str, Any], Callable[[], Result]]:
     prior, chamber = Prior(), film.chamber
     elements = list(dict.fromkeys(k.element for k in rates))

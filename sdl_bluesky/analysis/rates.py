@@ -76,9 +76,7 @@ def is_open(values: ArrayLike) -> Array:
     return v > 0.5
 
 
-def shutter_window(
-    rows: Mapping[str, ArrayLike], sources: Sequence[str], transient_s: float = TRANSIENT_S
-) -> Window:
+def shutter_window(rows: Mapping[str, ArrayLike], sources: Sequence[str], transient_s: float = TRANSIENT_S) -> Window:
     """Longest stretch in which the shutters of all `sources` are open, less the transient; before it the zero rate.
 
     Args:
@@ -139,7 +137,9 @@ def reduce_run(rows: Mapping[str, ArrayLike], window: Window, f0_Hz: Mapping[str
 def _need(rows: Mapping[str, ArrayLike], columns: Sequence[str]) -> None:
     missing = [k for k in columns if k not in rows]
     if missing:
-        raise CatalogueError(f"the raw rows have no column {', '.join(missing)}: this is not a run of rate measurements")
+        raise CatalogueError(
+            f"the raw rows have no column {', '.join(missing)}: this is not a run of rate measurements"
+        )
 
 
 def _longest(flags: Array) -> tuple[int, int]:

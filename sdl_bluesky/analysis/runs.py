@@ -17,8 +17,6 @@ from sdl_bluesky.physics.geometry import Array
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-MEASURE_RATE, COSPUTTER = "measure_rate", "cosputter"
-PURPOSE_CAMPAIGN = "campaign"
 LEARN = "learn:"
 
 
@@ -106,9 +104,13 @@ def read_experiments(client: Container, uids: Sequence[str], source: str) -> lis
     for uid in uids:
         experiment = read_experiment(finished_run(client, uid))
         if experiment.sources != (source,):
-            raise CatalogueError(f"run {uid} measured {', '.join(experiment.sources) or 'no source'}, not {source} alone")
+            raise CatalogueError(
+                f"run {uid} measured {', '.join(experiment.sources) or 'no source'}, not {source} alone"
+            )
         if found and experiment.start["geometry"] != found[0].start["geometry"]:
-            raise CatalogueError(f"run {uid} was made in another geometry than {found[0].uid}: they do not make one surface")
+            raise CatalogueError(
+                f"run {uid} was made in another geometry than {found[0].uid}: they do not make one surface"
+            )
         found.append(experiment)
     if not found:
         raise CatalogueError(f"source {source!r}: no runs are named that measured it")
@@ -130,12 +132,6 @@ class CampaignRuns:
     learned: Mapping[str, tuple[str, ...]]
     failed: Mapping[str, tuple[tuple[float, float], ...]]
     films: tuple[str, ...]
-
-
-def campaign_of(start: Mapping[str, Any]) -> str:
-    """Id of the campaign that a run is part of, or is; "" for a run of its own."""
-    own = str(start["uid"]) if start.get("purpose") == PURPOSE_CAMPAIGN else ""
-    return str(start.get("campaign") or own)
 
 
 def read_campaign(client: Container, campaign: str) -> CampaignRuns:

@@ -62,7 +62,9 @@ def condition_on_totals(
     if rate.shape != (q,) or std.shape != (q,):
         raise OutOfRange(f"totals {rate.shape} and errors {std.shape} do not belong to {q} sensors")
     used = np.flatnonzero(np.isfinite(rate) & np.isfinite(std) & (std > 0) & (rate > 0))
-    findings = tuple(f"total rate of sensor {k} left out: {rate[k]:.3g} +- {std[k]:.2g}" for k in range(q) if k not in used)
+    findings = tuple(
+        f"total rate of sensor {k} left out: {rate[k]:.3g} +- {std[k]:.2g}" for k in range(q) if k not in used
+    )
     if not used.size:
         return JointRates(mean, full, findings)
     total = np.tile(np.eye(q), s)[used]

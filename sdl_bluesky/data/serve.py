@@ -7,13 +7,37 @@ The key is in TILED_SINGLE_USER_API_KEY. `server.TiledServer` is the door for pe
 from __future__ import annotations
 
 import argparse
+import functools
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from sdl_bluesky.data.lifeline import end_with
 
 LINGER_S = 3.0
+
+
+def one_statement_at_a_time() -> None:
+    """Give each thread of Tiled the DuckDB connection for itself, one after the other.
+
+    Tiled 0.2 hands the same connection, with the same transaction, to all threads at once (StaticPool). With a reader
+    beside the writer that ends in errors 500, or in rows that were acknowledged and rolled back by another thread.
+    PostgreSQL is not concerned.
+    """
+    from sqlalchemy.pool import Pool, QueuePool
+    from tiled.storage import SQLStorage
+
+    shared: functools.cached_property[Pool] = SQLStorage.__dict__["_connection_pool"]
+
+    def pool(storage: SQLStorage) -> Pool:
+        if storage.dialect != "duckdb":
+            return shared.func(storage)
+        return QueuePool(cast(Any, storage._adbc_connection.adbc_clone), pool_size=1, max_overflow=0, timeout=60)
+
+    exclusive = functools.cached_property(pool)
+    exclusive.__set_name__(SQLStorage, "_connection_pool")
+    cast(Any, SQLStorage)._connection_pool = exclusive
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tiled.server.app import build_app_from_config
     from tiled.server.logging_config import LOGGING_CONFIG
 
+    one_statement_at_a_time()
     app = build_app_from_config(parse_configs(arguments.config))
     config = uvicorn.Config(app, log_config=LOGGING_CONFIG, access_log=False, timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.fd)])

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from .chamber import Chamber, make_chamber
     from .clock import Clock, ProcessClock, WallClock
     from .gauge import Gauge
+    from .goal import StreamGoal
     from .guard import Guard, SafeStepResult, make_safe_now
     from .interlock import Interlock
     from .liveness import Liveness
     from .mfc import MassFlowController
-    from .positioner import Mover, Positioner, check_all
+    from .mover import Mover
+    from .positioner import Positioner, check_all
     from .qcm import QCM
     from .setup import configure_ophyd
     from .shutter import Shutter
     from .spec import ChamberSpec, QCMSpec, SourceSpec
     from .sputter import Source, Substrate
     from .status import Await, cause_of, until
-    from .stream import QCMStream, StreamGoal
+    from .stream import QCMStream
     from .suspenders import SuspendOnAlarm, SuspendOnInterlock
 
 _HOME = {
@@ -46,7 +48,7 @@ _HOME = {
     "LabDevice": "base",
     "Liveness": "liveness",
     "MassFlowController": "mfc",
-    "Mover": "positioner",
+    "Mover": "mover",
     "Positioner": "positioner",
     "ProcessClock": "clock",
     "QCM": "qcm",
@@ -57,7 +59,7 @@ _HOME = {
     "Shutter": "shutter",
     "Source": "sputter",
     "SourceSpec": "spec",
-    "StreamGoal": "stream",
+    "StreamGoal": "goal",
     "Substrate": "sputter",
     "SuspendOnAlarm": "suspenders",
     "SuspendOnInterlock": "suspenders",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from .gauge import Gauge
 from .interlock import Interlock
 from .liveness import Liveness
 from .mfc import MassFlowController
-from .positioner import Mover
+from .mover import Mover
 from .qcm import QCM
 from .spec import ChamberSpec
 from .sputter import Source, Substrate
@@ -28,7 +29,7 @@ from .stream import QCMStream
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Chamber:
     """The devices of one sputter chamber. Made by `make_chamber`."""
 
@@ -44,6 +45,10 @@ class Chamber:
     interlock: Interlock
     clock: Clock
     liveness: Liveness
+
+    def __repr__(self) -> str:
+        parts = f"sources {', '.join(self.sources)}; QCMs {', '.join(self.qcms)}"
+        return f"<Chamber {self.name!r} at {self.prefix!r}: {parts}>"
 
     def source(self, name: str) -> Source:
         """The source of that name; UnknownName if there is none."""
@@ -110,8 +115,8 @@ class Chamber:
         if missing:
             total = sum(1 for _ in self.signals())
             raise ServiceMissing(
-                f"chamber {self.name!r} ({self.prefix}): {len(missing)} of {total} PVs do not answer after {timeout:g} s: "
-                f"{', '.join(missing)}. Is the IOC running (`sdl ioc sputter`), is the prefix right, do "
+                f"chamber {self.name!r} ({self.prefix}): {len(missing)} of {total} PVs do not answer after "
+                f"{timeout:g} s: {', '.join(missing)}. Is the IOC running (`sdl ioc sputter`), is the prefix right, do "
                 "EPICS_CA_ADDR_LIST and EPICS_CA_SERVER_PORT point to it?"
             )
         faults = [str(fault) for device in self.devices.values() for fault in device.unit_faults()]
@@ -137,17 +142,13 @@ class Chamber:
 def _wait_for(signals: Sequence[Signal], timeout: float) -> list[str]:
     """PV names that are not connected after a timeout that all share."""
     end = time.monotonic() + timeout
-    missing = []
     for signal in signals:
-        try:
-            signal.wait_for_connection(timeout=max(0.05, end - time.monotonic()))
-        except TimeoutError:
-            missing.append(signal)
-    names: dict[str, None] = {}
-    for signal in missing:
-        if not signal.connected:
-            names[getattr(signal, "pvname", signal.name)] = None
-    return list(names)
+        left = end - time.monotonic()
+        if left > 0 and not signal.connected:
+            with suppress(TimeoutError):
+                signal.wait_for_connection(timeout=left)
+    missing = [signal for signal in signals if not signal.connected]
+    return [getattr(signal, "pvname", signal.name) for signal in missing]
 
 
 def make_chamber(prefix: str, spec: ChamberSpec, *, make: Callable[[Any], Any] = lambda cls: cls) -> Chamber:

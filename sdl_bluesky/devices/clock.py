@@ -42,7 +42,7 @@ class Clock(LabDevice):
         """Process time at the last tick, s."""
         raise NotImplementedError
 
-    def _wait(self, dt_s: float) -> Status:
+    def _wait(self, dt_s: float, interlock: bool) -> Status:
         raise NotImplementedError
 
     def check_value(self, value: Any, **kwargs: Any) -> None:
@@ -50,17 +50,18 @@ class Clock(LabDevice):
         if isinstance(value, (bool, str)) or not math.isfinite(value) or value < 0:
             raise OutOfRange(f"{self.name}: cannot wait for {value!r} s")
 
-    def after(self, dt_s: float) -> Status:
+    def after(self, dt_s: float, *, interlock: bool = True) -> Status:
         """A status that is done when at least `dt_s` of process time has passed from the next tick on.
 
-        It fails if the IOC hangs or disconnects or the interlock trips, and if the clock stands still.
+        It fails if the IOC hangs or disconnects, if the clock stands still, and (unless `interlock=False`, for a
+        finalizer) if the interlock trips.
 
         Raises:
             OutOfRange: `dt_s` is no finite number >= 0.
         """
         self.check_value(dt_s)
         self.check_fresh()
-        status = self._wait(float(dt_s))
+        status = self._wait(float(dt_s), interlock)
         with self._waits_lock:
             self._waits.add(status)
         status.add_callback(self._over)
@@ -70,9 +71,9 @@ class Clock(LabDevice):
         with self._waits_lock:
             self._waits.discard(status)
 
-    def set(self, dt_s: float) -> Status:
+    def set(self, dt_s: float, *, interlock: bool = True) -> Status:
         """The same as `after`, so that `bps.mv(clock, dt_s)` waits."""
-        return self.after(dt_s)
+        return self.after(dt_s, interlock=interlock)
 
     def stop(self, *, success: bool = False) -> None:
         """End every wait that is under way (the RunEngine calls it on a pause and at the end of a plan)."""
@@ -108,7 +109,7 @@ class ProcessClock(Clock):
         """Process time at the last tick, s."""
         return float(self.time.get())
 
-    def _wait(self, dt_s: float) -> Status:
+    def _wait(self, dt_s: float, interlock: bool) -> Status:
         start: list[float] = []
         old = self.time.timestamp
 
@@ -125,6 +126,7 @@ class ProcessClock(Clock):
             timeout_s=1.5 * dt_s + 10.0,
             error=lambda value: DeviceError(f"{self.name} stands still: {dt_s:g} s did not pass, it is at {value} s"),
             liveness=self.liveness,
+            interlock=interlock,
         )
 
 
@@ -145,7 +147,14 @@ class WallClock(Clock):
         """Seconds since 1970 (UTC)."""
         return time.time()
 
-    def _wait(self, dt_s: float) -> Status:
+    def read(self) -> dict[str, Any]:
+        """Wall time, stamped with itself; raises as `LabDevice.read`."""
+        readings = super().read()
+        for reading in readings.values():
+            reading["timestamp"] = reading["value"]
+        return readings
+
+    def _wait(self, dt_s: float, interlock: bool) -> Status:
         status = Status(obj=self)
         timer = threading.Timer(dt_s, lambda: finish(status))
         timer.daemon = True
@@ -153,5 +162,5 @@ class WallClock(Clock):
         timer.start()
         deadline(status, 1.5 * dt_s + 10.0, lambda: DeviceError(f"{self.name}: {dt_s:g} s did not pass"))
         if self.liveness is not None:
-            self.liveness.guard(status)
+            self.liveness.guard(status, interlock)
         return status

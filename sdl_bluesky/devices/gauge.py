@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ophyd import Component as Cpt
 from ophyd import EpicsSignalRO
@@ -22,6 +22,12 @@ class Gauge(LabDevice):
     severity = Cpt(AttributeSignal, attr="pressure_severity", kind="normal", write_access=False)
 
     units: ClassVar[Mapping[str, str]] = {"pressure": "mTorr"}
+
+    def read(self) -> dict[str, Any]:
+        """Pressure and severity, both of the same moment; raises as `LabDevice.read`."""
+        readings = super().read()
+        readings[self.severity.name]["timestamp"] = readings[self.pressure.name]["timestamp"]
+        return readings
 
     @property
     def pressure_severity(self) -> int:

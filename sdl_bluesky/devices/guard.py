@@ -87,8 +87,8 @@ def make_safe_now(chamber: Chamber, timeout_s: float = STEPS_TIMEOUT_S) -> list[
         thread.start()
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    late = SafeStepResult("", False, f"not sent within {timeout_s:g} s")
-    found = [results.get(what) or SafeStepResult(what, late.ok, late.message) for what, _ in steps]
+    late = f"not sent within {timeout_s:g} s"
+    found = [results.get(what) or SafeStepResult(what, False, late) for what, _ in steps]
     failed = [result for result in found if not result.ok]
     if failed:
         told = "; ".join(f"{result.step}: {result.message}" for result in failed)
@@ -205,7 +205,8 @@ class Guard:
                     previous(new, old)
                 except Exception:
                     log.exception("the state hook that was there before failed")
-            self._state_changed(str(new), str(old))
+            if any(known is engine for known, _, _ in self._engines):  # not after close()
+                self._state_changed(str(new), str(old))
 
         engine.state_hook = hook  # type: ignore[assignment]
         self._engines.append((engine, hook, previous))

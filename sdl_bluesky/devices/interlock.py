@@ -14,7 +14,7 @@ from sdl_bluesky.errors import InterlockTripped
 from .base import LabDevice, put_now
 from .status import until
 
-RESET_TIMEOUT_S = 5.0
+RESET_TIMEOUT_S = 3.0
 
 
 class Interlock(LabDevice):

@@ -10,7 +10,8 @@ from ophyd import EpicsSignal, EpicsSignalRO
 from sdl_bluesky.errors import OutOfRange
 
 from .base import metadata_of
-from .positioner import Mover, Word
+from .mover import Mover
+from .words import Word
 
 CLOSED, OPEN = "Closed", "Open"
 
@@ -26,6 +27,7 @@ class Shutter(Mover):
     setpoint = Cpt(EpicsSignal, ":SP", kind="omitted", auto_monitor=True)
 
     choices = (CLOSED, OPEN)
+    unknown = Word("unknown")
 
     def __init__(self, prefix: str = "", *, name: str, **kwargs: Any) -> None:
         kwargs.setdefault("safe_target", CLOSED)
@@ -44,8 +46,9 @@ class Shutter(Mover):
 
     @property
     def position(self) -> Word:
-        """The word "Open" or "Closed"; raises as `Mover.position`."""
-        return Word(self._word(super().position))
+        """The word "Open" or "Closed", or "unknown" when no readback can be trusted."""
+        found = super().position
+        return found if found is self.unknown else Word(self._word(found))
 
     @property
     def is_open(self) -> bool:

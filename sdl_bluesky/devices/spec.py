@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sdl_bluesky.errors import LabFileError, OutOfRange
 
 Vector = tuple[float, float, float]
+RESERVED_NAMES = ("gas", "gauge", "wide_gauge", "substrate", "interlock", "clock", "liveness", "qcm_stream")
 
 
 def _check_direction(owner: str, label: str, vector: Vector) -> None:
@@ -127,6 +128,3 @@ class ChamberSpec:
         for qcm in self.qcms:
             if not qcm.name.isidentifier():
                 raise LabFileError(f"{self.name}: QCM name {qcm.name!r} is no identifier (letters, digits, _)")
-
-
-RESERVED_NAMES = ("gas", "gauge", "wide_gauge", "substrate", "interlock", "clock", "liveness", "qcm_stream")

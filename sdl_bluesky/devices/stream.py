@@ -6,8 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -16,9 +15,10 @@ from ophyd.signal import Signal
 from ophyd.status import Status
 from ophyd.utils.epics_pvs import AlarmSeverity
 
-from sdl_bluesky.errors import DeviceError, OutOfRange, StaleReading
+from sdl_bluesky.errors import DeviceError, StaleReading
 
 from .base import severity
+from .goal import StreamGoal
 from .rows import Channel, RowBuffer
 from .status import ca_thread, deadline, fail, finish
 
@@ -27,41 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Rows = Mapping[str, np.ndarray]
-Outcome = Literal["", "reached", "time", "stopped", "failed"]
-
-
-@dataclass(frozen=True)
-class StreamGoal:
-    """When a stream has taken enough.
-
-    Attributes:
-        reached: gets the rows so far (as `QCMStream.data()` returns them) after every new row, in a thread of the
-            stream; True ends the stream. An exception that it raises (PlasmaError, say) fails the stream's status with
-            it. Called at most once per row; if it is slower than the rows come, it sees several new rows at once.
-        duration_s: process time [s] after which the stream ends anyway; None = never.
-        timeout_s: real time [s] after which the stream has failed; made from `duration_s` if None.
-        min_rows: `reached` is not asked before there are so many rows.
-    """
-
-    reached: Callable[[Rows], bool] | None = None
-    duration_s: float | None = None
-    timeout_s: float | None = None
-    min_rows: int = 2
-
-    def __post_init__(self) -> None:
-        for label, value in (("duration_s", self.duration_s), ("timeout_s", self.timeout_s)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise OutOfRange(f"stream goal: {label} is {value}; it must be a positive number of seconds")
-        if self.reached is not None and self.duration_s is None and self.timeout_s is None:
-            raise OutOfRange("stream goal: give duration_s or timeout_s, or the stream might never end")
-
-    @property
-    def limit_s(self) -> float | None:
-        """Real seconds after which the stream has failed; process time is never slower than real time."""
-        if self.timeout_s is not None:
-            return self.timeout_s
-        return None if self.duration_s is None else 1.5 * self.duration_s + 10.0
+Outcome = Literal["", "reached", "time", "stopped", "interrupted", "failed"]
 
 
 class QCMStream(Device):
@@ -78,12 +44,19 @@ class QCMStream(Device):
         yield from bps.collect_while_completing([stream], [stream], flush_period=1.0)
 
     Without a goal `complete()` ends the stream at once. No `declare_stream` is needed: `describe_collect()` names the
-    stream ("qcm"). `stop()` (which the RunEngine calls on a pause and after the plan) ends it; `outcome` says why it
-    ended.
+    stream ("qcm").
+
+    It also ends when its machine is made safe (a pause, a suspension, an abort, `Guard`): rows from before and after
+    are never put together. After a resume the replayed messages begin anew; the rows of both parts are in the
+    documents, with different `{name}_interruptions`. The RunEngine calls neither `stop()` nor anything else of a flyer
+    when a plan ends early: a finalizer should `bps.stop(stream)`.
+
+    Attributes:
+        outcome: why it ended: "reached", "time", "stopped", "interrupted", "failed"; "" while it runs.
 
     Columns: clock_time [s], {qcm}_frequency [Hz], gauge_pressure [mTorr], {source}_power [W], {source}_plasma (0 or 1),
-    {name}_severity (worst alarm of the row's signals), {name}_interruptions (of the sources, see `Pausing`). A value in
-    INVALID alarm is NaN.
+    {name}_severity (worst alarm of the row's signals), {name}_interruptions (of sources and substrate, see `Pausing`).
+    A value in INVALID alarm is NaN.
 
     Args:
         chamber: whose signals to take.
@@ -108,7 +81,7 @@ class QCMStream(Device):
         self.align_s = align_s
         self.sources = [chamber.source(s) for s in sources] if sources is not None else list(chamber.sources.values())
         self.outcome: Outcome = ""
-        self.goal = StreamGoal()
+        self.goal = self._running_goal = StreamGoal()
         self._own = (f"{name}_severity", f"{name}_interruptions")
         self._channels = self._make_channels()
         self._rows = RowBuffer(self._columns())
@@ -120,6 +93,7 @@ class QCMStream(Device):
         self._severities: list[int] = []
         self._row_time: float | None = None
         self._skip = 0
+        self._interruptions = 0
 
     # what is taken
     def _make_channels(self) -> list[Channel]:
@@ -172,21 +146,27 @@ class QCMStream(Device):
         """
         self._end("stopped")
         self.chamber.liveness.check(interlock=True)
+        goal, clock = self.goal, self.chamber.clock.signal
         with self._lock:
             self._rows = RowBuffer(self._columns())
             self._row_time, self._skip, self.outcome = None, 1, ""
+            self._interruptions = self.interruptions
             self._values = [math.nan if c.dtype == "number" else 0 for c in self._channels]
             self._severities = [0] * len(self._channels)
-            status = self._status = Status(obj=self)
+            status, self._running_goal = Status(obj=self), goal
+            self._status = status
             self._new_row.clear()
-            for i, channel in enumerate(self._channels):
-                self._tokens.append((channel.signal, channel.signal.subscribe(self._update(i, status), run=False)))
-            for i, channel in enumerate(self._channels):
-                self._put(i, channel.signal.get(), int(severity(channel.signal)))
-            clock = self.chamber.clock.signal
-            start_s = time.time() if clock is None else float(cast(Any, clock.get(use_monitor=False)))
-        goal = self.goal
         status.add_callback(self._ended)
+        try:
+            with self._lock:
+                for i, channel in enumerate(self._channels):
+                    self._tokens.append((channel.signal, channel.signal.subscribe(self._update(i, status), run=False)))
+                for i, channel in enumerate(self._channels):
+                    self._put(i, channel.signal.get(), int(severity(channel.signal)))
+            start_s = time.time() if clock is None else float(cast(Any, clock.get(use_monitor=False)))
+        except Exception as exc:
+            fail(status, exc)
+            raise
         self.chamber.liveness.guard(status)
         if goal.limit_s is not None:
             deadline(status, goal.limit_s, lambda: self._late(goal))
@@ -201,12 +181,12 @@ class QCMStream(Device):
         status = self._status
         if status is None:
             raise DeviceError(f"{self.name}: complete() before kickoff()")
-        if self.goal.reached is None and self.goal.duration_s is None:
+        if self._running_goal.reached is None and self._running_goal.duration_s is None:
             self._end("stopped")
         return status
 
     def stop(self, *, success: bool = False) -> None:
-        """End the stream; rows that were not collected yet can still be collected."""
+        """End the stream; rows that were not collected yet can still be collected. Its status is not failed by this."""
         self._end("stopped")
 
     def collect_pages(self) -> Iterator[dict[str, Any]]:
@@ -226,6 +206,18 @@ class QCMStream(Device):
 
     def __bool__(self) -> bool:
         return True
+
+    def pause(self) -> None:
+        """Called by the RunEngine: ends the stream."""
+        self._end("interrupted")
+
+    def resume(self) -> None:
+        """Called by the RunEngine: nothing; the replayed `kickoff` begins anew."""
+
+    @property
+    def interruptions(self) -> int:
+        """Grows whenever a source of this stream or the substrate was made safe."""
+        return sum(device.interruptions for device in (*self.sources, self.chamber.substrate))
 
     @property
     def running(self) -> bool:
@@ -273,10 +265,13 @@ class QCMStream(Device):
         if self._skip > 0:
             self._skip -= 1
             return
+        if self.interruptions != self._interruptions:
+            self._end("interrupted")
+            return
         row: dict[str, float | int] = {self._clock_key: self._row_time}
         row.update({c.key: v for c, v in zip(self._channels, self._values, strict=True)})
         row[self._own[0]] = max(self._severities, default=0)
-        row[self._own[1]] = sum(source.interruptions for source in self.sources)
+        row[self._own[1]] = self._interruptions
         self._rows.append(row, self._row_time)
         self._new_row.set()
 

@@ -1,1 +1,1 @@
-"""sdl_bluesky.inference"""
+"""Learning from data as functions and small classes on arrays: no I/O, no clock, a seed where there is chance."""

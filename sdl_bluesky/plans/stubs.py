@@ -108,7 +108,7 @@ class Attempt:
     def collect(self) -> MsgGenerator[None]:
         """Put the rows of the stream so far into documents."""
         flyer: Any = self.stream
-        yield from bps.collect(flyer, name=self.stream.stream_name)
+        yield from bps.collect(flyer)
 
     def kickoff(self) -> MsgGenerator[None]:
         """Begin to stream."""

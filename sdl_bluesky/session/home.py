@@ -22,7 +22,7 @@ from sdl_bluesky.session.lab import LabFile, default_lab_path, load_lab
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """Where the services of a lab answer, and which process keeps them."""
+    """Where the services of a lab answer, which process keeps them, and their own process numbers."""
 
     pid: int
     started: float
@@ -31,6 +31,7 @@ class ServiceInfo:
     ca_host: str
     ca_port: int
     tiled_uri: str
+    children: dict[str, int]
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class Session:
         client: the root of the catalogue (Tiled).
         settings: how experiments are done.
         guard: heartbeat and safety hook.
+        log: the write-ahead log.
+        tiled_uri: address of the catalogue's server.
         analysis: the callback that analyses finished runs; None if switched off.
         services: those that this session started itself; None if others keep them.
     """
@@ -99,6 +101,7 @@ class Session:
     settings: SputterSettings
     guard: Guard
     log: DocumentLog
+    tiled_uri: str
     analysis: AnalysisCallback | None = None
     services: Services | None = None
     _closed: bool = field(default=False, repr=False)
@@ -173,10 +176,10 @@ def _open(
     _point_epics(host, port)
     from bluesky import RunEngine
 
-    from sdl_bluesky.analysis.doors import AnalysisCallback
     from sdl_bluesky.devices import Guard, Severity, SuspendOnAlarm, configure_ophyd, make_chamber
 
-    client = connect(uri, os.environ.get("TILED_API_KEY") or api_key(home.tiled))
+    key = api_key(home.tiled)
+    client = connect(uri, key)
     for uid in close_open_runs(home.log, CLOSED_REASON):
         log.warning("run %s was left open by a process that died: closed as aborted", uid)
     documents = DocumentLog(home.log)
@@ -186,13 +189,18 @@ def _open(
     guard.start()
     engine = RunEngine(_metadata(lab), scan_id_source=ScanId(home.path / "scan-id"))
     engine.subscribe(documents)
-    analysis = AnalysisCallback(client, home.log) if analyse else None
-    if analysis is not None:
+    analysis = None
+    if analyse:
+        from sdl_bluesky.analysis.doors import AnalysisCallback
+
+        analysis = AnalysisCallback(lambda: connect(uri, key), home.log)
         engine.subscribe(analysis)
     engine.install_suspender(SuspendOnAlarm(chamber.gauge.pressure, Severity.INVALID, sleep=1.0))
     engine.preprocessors.append(_refuse_without_log(documents))
     guard.attach(engine)
-    session = Session(lab, home, chamber, engine, client, sputter_settings(lab), guard, documents, analysis, services)
+    session = Session(
+        lab, home, chamber, engine, client, sputter_settings(lab), guard, documents, uri, analysis, services
+    )
     atexit.register(session.close)
     return session
 

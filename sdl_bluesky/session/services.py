@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from sdl_bluesky.data.lifeline import end
 from sdl_bluesky.data.profile import write_profile
@@ -75,7 +76,9 @@ class Services:
         self.writer = start_writer(home.log, uri, api_key(home.tiled), home.tiled / "writer.log")
         write_profile(home.tiled / "profiles", uri)
         self.tell(f"catalogue           {uri}, fed from {home.log}")
-        self.info = ServiceInfo(os.getpid(), own_start(), lab.name, lab.prefix, lab.epics.host, port, uri)
+        self.info = ServiceInfo(
+            os.getpid(), own_start(), lab.name, lab.prefix, lab.epics.host, port, uri, self._children()
+        )
         home.write_services(self.info)
         self._watcher = threading.Thread(target=self._watch, name="services", daemon=True)
         self._watcher.start()
@@ -85,6 +88,14 @@ class Services:
         part = self.lab.catalogue
         storage = (local.storage[0], part.tables) if part.tables else local.storage
         return TiledSettings(part.catalog or local.catalog, storage, part.streaming_cache, port=port)
+
+    def _children(self) -> dict[str, int]:
+        processes = {
+            "ioc": self.ioc,
+            "tiled": self.tiled.process if self.tiled is not None else None,
+            "writer": self.writer,
+        }
+        return {name: process.pid for name, process in processes.items() if process is not None}
 
     def _watch(self) -> None:
         ioc_seen = False
@@ -98,12 +109,15 @@ class Services:
                     log.warning("the writer ended (%s): starting it again", self.writer.returncode)
                     key = api_key(self.home.tiled)
                     self.writer = start_writer(self.home.log, self.info.tiled_uri, key, self.home.tiled / "writer.log")
+                if self._children() != self.info.children:
+                    self.info = replace(self.info, children=self._children())
+                    self.home.write_services(self.info)
                 if self.ioc is not None and self.ioc.poll() is not None and not ioc_seen:
                     ioc_seen = True
                     log.error(
                         "the simulated chamber ended (%s): see %s", self.ioc.returncode, self.home.twin / "ioc.log"
                     )
-            except ServiceError as fault:
+            except (ServiceError, OSError) as fault:
                 log.error("a service cannot be started again, trying on: %s", fault)
 
     def stop(self) -> None:

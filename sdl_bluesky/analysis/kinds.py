@@ -1,0 +1,23 @@
+"""The kinds of results, and what kind a run is analysed to. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MEASURE_RATE, COSPUTTER, CAMPAIGN = "measure_rate", "cosputter", "campaign"
+FLUX, RATE_SURFACE, COMPOSITION = "flux", "rate_surface", "composition"
+KINDS = (FLUX, RATE_SURFACE, COMPOSITION)
+
+
+def kind_of(start: Mapping[str, Any]) -> str | None:
+    """What a run is analysed to, by its start document; None if there is nothing to do."""
+    if start.get("purpose") == CAMPAIGN:
+        return RATE_SURFACE
+    return {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION}.get(str(start.get("plan_name")))
+
+
+def campaign_of(start: Mapping[str, Any]) -> str:
+    """Id of the campaign that a run is part of, or is; "" for a run of its own."""
+    own = str(start["uid"]) if start.get("purpose") == CAMPAIGN else ""
+    return str(start.get("campaign") or own)

@@ -1,1 +1,0 @@
-"""sdl_bluesky.bench"""

@@ -1,0 +1,125 @@
+"""A campaign read back from the catalogue: its history, to go on with it, and its decisions, to check them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
+from sdl_bluesky.data.catalogue import campaigns, find_run, find_runs, read_table
+from sdl_bluesky.errors import CampaignError, CatalogueError
+from sdl_bluesky.plans.campaign import agent_for
+from sdl_bluesky.plans.campaign_file import CampaignFile
+from sdl_bluesky.plans.history import History, Step, feed, row_of
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+
+def campaign_id(client: Container, uid: str) -> str:
+    """The id of the campaign to which a campaign run belongs; the beginning of a uid is enough if it is unique.
+
+    Raises:
+        CatalogueError: there is none, or several begin so.
+    """
+    matches = [key for key in campaigns(client) if key.startswith(uid)] if uid else []
+    if len(matches) != 1:
+        what = "several campaigns begin" if matches else "no campaign begins"
+        raise CatalogueError(f"{what} with {uid!r} in the catalogue {client.uri}: `sdl campaign list` shows them")
+    run = find_run(client, matches[0])
+    return str(start_of(run).get("campaign") or matches[0])
+
+
+def recall(client: Container, campaign: str) -> tuple[CampaignFile, History]:
+    """The file and the history of a campaign, from the catalogue alone.
+
+    Args:
+        client: root of the catalogue; every run of the campaign must have arrived there.
+        campaign: id of the campaign.
+
+    Returns:
+        The campaign file as it was recorded; decisions in order, and completed experiments without a decision.
+
+    Raises:
+        CatalogueError: the campaign, or a run that it learned from, is not there.
+        LabFileError: the recorded campaign file cannot be read.
+    """
+    chain = campaign_chain(client, campaign)
+    spec = CampaignFile.from_document(dict(start_of(chain[0])["campaign_file"]))
+    history = History(campaign, str(chain[-1].item["id"]))
+    for row in decisions(client, campaign):
+        history.steps.append(_step(client, spec, row))
+    known = {step.suggestion_id for step in history.steps if step.outcome != "aborted"}
+    for run in find_runs(client, campaign=campaign).values():
+        start, stop = start_of(run), stop_of(run) or {}
+        suggestion_id = str(start.get("suggestion_id", ""))
+        if suggestion_id and suggestion_id not in known and stop.get("exit_status") == "success":
+            history.orphans[suggestion_id] = (str(run.item["id"]), primary(run))
+    return spec, history
+
+
+def primary(run: Container) -> dict[str, Any]:
+    """The primary event of an experiment.
+
+    Raises:
+        CatalogueError: it has none.
+    """
+    rows = read_table(run).to_dict(orient="records")
+    if not rows:
+        raise CatalogueError(f"run {run.item['id']} has no primary event: it did not end as it should")
+    return {str(key): value for key, value in rows[-1].items()}
+
+
+def _sensor(client: Container, spec: CampaignFile, run: Container) -> str:
+    if spec.sensor is not None:
+        return spec.sensor
+    geometry: Mapping[str, Any] = start_of(run).get("geometry", {})
+    return str(next(iter(geometry["sensors"])))
+
+
+def _step(client: Container, spec: CampaignFile, row: Mapping[str, Any]) -> Step:
+    stage, uid, data = str(row["stage"]), str(row["outcome_uid"]), None
+    if row["outcome"] == "success" and stage.startswith("learn:"):
+        run = find_run(client, uid)
+        data = row_of(primary(run), stage.removeprefix("learn:"), _sensor(client, spec, run), str(row["suggestion_id"]))
+    return Step(int(row["step"]), stage, str(row["suggestion_id"]), dict(row["inputs"]), row["outcome"], uid, data)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One decision, recorded and proposed again by an agent rebuilt from the catalogue.
+
+    Attributes:
+        difference: largest difference of an input, as a fraction of its range.
+    """
+
+    step: int
+    stage: str
+    recorded: Mapping[str, float]
+    proposed: Mapping[str, float]
+    difference: float
+
+
+def replay(client: Container, campaign: str) -> Iterator[Replayed]:
+    """Let an agent, rebuilt from the catalogue alone for every step, choose again.
+
+    Raises:
+        CatalogueError, LabFileError: as `recall`.
+        CampaignError: the campaign has no decision of an agent.
+    """
+    spec, history = recall(client, campaign)
+    found = False
+    for source, learn in spec.learn.items():
+        steps = history.of(f"learn:{source}")
+        for i, step in enumerate(steps):
+            found = True
+            agent = agent_for(spec, source)
+            feed(agent, steps[:i])
+            [point] = agent.suggest(1)
+            ranges = {"power": learn.power, "pressure": learn.pressure}
+            proposed = {name: float(point[name]) for name in ranges}
+            difference = max(abs(proposed[n] - step.inputs[n]) / (high - low) for n, (low, high) in ranges.items())
+            yield Replayed(step.step, step.stage, step.inputs, proposed, difference)
+    if not found:
+        raise CampaignError(f"campaign {campaign} has no decision of an agent yet")

@@ -1,0 +1,44 @@
+"""The catalogue of a lab without its machine: for readers, analyses and the replay of the log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdl_bluesky.data.catalogue import connect
+from sdl_bluesky.data.server import TiledServer, api_key
+from sdl_bluesky.data.settings import TiledSettings
+from sdl_bluesky.session.home import find_home
+from sdl_bluesky.session.lab import load_lab
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+
+@contextmanager
+def open_catalogue(lab: Path | None = None, home: Path | None = None) -> Iterator[Container]:
+    """Connect to the catalogue of a lab: the server that runs, that of the lab file, or one of our own for the moment.
+
+    Args:
+        lab: lab file; as in `sdl_bluesky.session.open.open_session`.
+        home: data folder.
+
+    Yields:
+        The root of the catalogue.
+
+    Raises:
+        ServiceMissing, ServiceError: it cannot be reached or started.
+    """
+    place = find_home(home, load_lab(lab) if lab else None)
+    checked = place.load_lab(lab)
+    running = place.services()
+    uri = running.tiled_uri if running is not None else checked.catalogue.uri
+    if uri != "auto":
+        yield connect(uri, os.environ.get("TILED_API_KEY") or api_key(place.tiled))
+        return
+    place.make()
+    with TiledServer.start(TiledSettings.local(place.tiled), place.tiled) as server:
+        yield connect(server.uri, server.api_key)

@@ -1,0 +1,116 @@
+"""Whatever dies or is stopped, shutters close and powers go down within five seconds, and no stale reading gets into data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from _lab import LabProcess
+
+pytestmark = pytest.mark.system
+
+LIMIT_S = 5.0
+LONG = {"settle": "1 s", "baseline": "8 s", "transient": "10 s", "shortest": "900 s", "longest": "1000 s"}
+
+MEASURE = """
+from sdl_bluesky.plans.sputter import measure_rate
+shutter = chamber.source("cu").shutter
+opened = threading.Event()
+shutter.readback.subscribe(lambda value=None, **_: opened.set() if int(value) else None)
+def on_open(action):
+    def run():
+        opened.wait(60)
+        say("OPEN")
+        action()
+    threading.Thread(target=run, daemon=True).start()
+def measure():
+    try:
+        return RE(measure_rate(chamber, "cu", 50.0, 8.0, session.settings, sample="safety"))
+    except BaseException as fault:
+        say("RAISED", type(fault).__name__, str(fault).replace(chr(10), " "))
+"""
+
+
+def lab(tmp_path: Path, action: str, after: str = "", **changes) -> LabProcess:
+    script = MEASURE + f"\non_open(lambda: {action})\nmeasure()\n{after}\nsay('STATE', RE.state)\ntime.sleep(60)\n"
+    return LabProcess(tmp_path, script, speed=20.0, measurement=LONG, **changes)
+
+
+def documents(home: Path) -> list[tuple[str, dict]]:
+    found = []
+    for path in sorted((home / "log").glob("*.jsonl")):
+        for line in path.read_text().splitlines()[1:]:
+            found.append(tuple(json.loads(line)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("action", "after", "state"),
+    [
+        ("RE.request_pause()", "", "paused"),
+        ("RE.request_pause()", "RE.abort()", "idle"),
+        ("RE.request_pause()", "RE.halt()", "idle"),
+    ],
+    ids=["paused", "aborted", "halted"],
+)
+def test_an_interrupted_plan_leaves_a_safe_machine(tmp_path: Path, action: str, after: str, state: str) -> None:
+    with lab(tmp_path, action, after) as running:
+        running.expect("OPEN")
+        running.seconds_until_safe(LIMIT_S)
+        assert running.expect("STATE", 20.0) == state
+        assert running.is_safe()
+
+
+def test_a_killed_engine_leaves_a_safe_machine(tmp_path: Path) -> None:
+    with lab(tmp_path, "None") as running:
+        running.expect("OPEN")
+        # the services end with their parent, so give the chamber a client-independent life for this test
+        assert running.machine()["S1:SHUTTER"] == 1.0
+        running.process.send_signal(signal.SIGSTOP)  # alive, but nobody beats: what the IOC sees of a dead client
+        took = running.seconds_until_safe(LIMIT_S)
+        assert running.get("INTERLOCK:HEARTBEAT") == 0
+        assert took > 1.0
+
+
+def test_a_tripped_interlock_ends_the_measurement(tmp_path: Path) -> None:
+    with lab(tmp_path, "None") as running:
+        running.expect("OPEN")
+        running.put("SIM:FAULT:WATER", 1)
+        running.seconds_until_safe(LIMIT_S)
+        assert running.expect("RAISED", 20.0).startswith("InterlockTripped")
+        stop = [doc for name, doc in documents(running.home) if name == "stop"][-1]
+        assert stop["exit_status"] == "fail"
+        assert "WATER" in stop["reason"]
+
+
+def test_a_hung_ioc_is_noticed_and_is_safe_when_it_wakes(tmp_path: Path) -> None:
+    with lab(tmp_path, "None") as running:
+        running.expect("OPEN")
+        hung = time.time()
+        running.signal_child("ioc", signal.SIGSTOP)
+        assert running.expect("RAISED", 20.0).startswith("StaleReading")
+        stop = [doc for name, doc in documents(running.home) if name == "stop"][-1]
+        assert stop["exit_status"] == "fail"
+        assert stop["time"] - hung < LIMIT_S
+        for name, doc in documents(running.home):
+            if name == "event_page":
+                assert max(doc["time"]) < hung + 0.5, "a row was made while the IOC hung"
+        running.signal_child("ioc", signal.SIGCONT)
+        running.seconds_until_safe(LIMIT_S)
+
+
+def test_a_killed_ioc_comes_back_safe(tmp_path: Path) -> None:
+    with lab(tmp_path, "None") as running:
+        running.expect("OPEN")
+        killed = time.time()
+        running.signal_child("ioc", signal.SIGKILL)
+        assert running.expect("RAISED", 20.0).split()[0] in ("Disconnected", "StaleReading")
+        stop = [doc for name, doc in documents(running.home) if name == "stop"][-1]
+        assert stop["time"] - killed < LIMIT_S
+        state = json.loads((running.home / "twin" / "sputter-state.json").read_text())
+        assert state
+        os.kill(running.process.pid, 0)
