@@ -71,16 +71,8 @@ def rate_surface_figure(
     for ax in (left, right):
         for number, (power, pressure) in enumerate(points, start=1):
             ax.plot(power, pressure, "o", ms=11, mfc="white", mec=INK, mew=0.8, clip_on=False, zorder=3)
-            ax.annotate(
-                str(number),
-                (power, pressure),
-                ha="center",
-                va="center",
-                fontsize=7,
-                color=INK,
-                zorder=4,
-                annotation_clip=False,
-            )
+            style = {"ha": "center", "va": "center", "fontsize": 7, "color": INK, "zorder": 4}
+            ax.annotate(str(number), (power, pressure), annotation_clip=False, **style)
         for power, pressure in failed:
             ax.plot(power, pressure, "x", ms=8, mec=ACCENT, mew=2, clip_on=False, zorder=3)
         ax.set_xlabel("power / W", color=INK)

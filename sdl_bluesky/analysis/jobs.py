@@ -23,7 +23,7 @@ from sdl_bluesky.analysis.pattern import Prior
 from sdl_bluesky.analysis.rates import Window, reduce_run, run_flux
 from sdl_bluesky.analysis.runs import Experiment, finished_run, read_campaign, read_experiment, read_experiments
 from sdl_bluesky.analysis.store import Result, put
-from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
+from sdl_bluesky.analysis.surface import METHOD, SourceSurface, fit_surface
 from sdl_bluesky.analysis.totals import INTERACTION_STD, Totals
 from sdl_bluesky.data.campaigns import start_of
 from sdl_bluesky.data.catalogue import read_table
@@ -152,7 +152,7 @@ def _surface(
         sensors=list(surface.sensors),
         units={"rate": RATE_UNIT, "rate_std": RATE_UNIT, "power": "W", "pressure": "mTorr"},
         derived_from=list(uids),
-        method=surface.method,
+        method=METHOD,
         parameters={"source": source, "power_W": list(chamber.power_W), "pressure_mTorr": list(chamber.pressure_mTorr)}
         | {"grid": GRID},
     )

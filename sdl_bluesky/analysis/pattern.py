@@ -7,8 +7,8 @@ their shape and only roughly by their size:
 
 * an extended target: atoms leave a racetrack, not a point. To second order in (size / distance) the flux changes by
   q g_q, q = mean square radius of the erosion groove [cm^2], g_q = (1/4) (Laplacian of F across the axis) / F;
-* scattered atoms: part of the atoms loses its direction in the gas and arrives from everywhere: d g_d, d = diffuse flux over the
-  direct flux at the middle of the wafer, g_d = F(middle) / F(x).
+* scattered atoms: part of the atoms loses its direction in the gas and arrives from everywhere: d g_d, d = diffuse flux
+  over the direct flux at the middle of the wafer, g_d = F(middle) / F(x).
 
 Both are nearly straight lines in ln cos(phi) over the sensors: three sensors do not separate them from n, but the way
 from the sensors to the wafer depends on the split. So they are carried as nuisances with wide priors. Sources of one

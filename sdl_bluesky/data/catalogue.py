@@ -42,13 +42,13 @@ def connect(uri: str, api_key: str | None = None, timeout: float = 5.0, patience
         ServiceMissing: nobody answers there.
         ServiceError: somebody answers who is no Tiled server, or who refuses the key.
     """
-    from tiled.client import from_uri
-
     base = uri.split("/api/v1")[0].rstrip("/")
     proxies = urlsplit(base).hostname not in ("127.0.0.1", "localhost", "::1")  # a proxy does not know our own machine
     api_key = api_key or os.environ.get("TILED_API_KEY")
     try:
         httpx.get(f"{base}/api/v1/", timeout=timeout, trust_env=proxies).raise_for_status().json()
+        from tiled.client import from_uri  # seconds, which a missing server need not cost
+
         limits = httpx.Timeout(patience, connect=timeout)
         client = from_uri(f"{base}/api/v1", api_key=api_key, timeout=limits, trust_env=proxies, remember_me=False)
     except httpx.TransportError as error:

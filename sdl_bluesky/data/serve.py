@@ -50,13 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.parent:
         end_with(arguments.parent, linger_s=LINGER_S)
 
-    import uvicorn
     from tiled.config import parse_configs
+
+    settings = parse_configs(arguments.config)  # a fault in it is told before the slow imports
+
+    import uvicorn
     from tiled.server.app import build_app_from_config
     from tiled.server.logging_config import LOGGING_CONFIG
 
     one_statement_at_a_time()
-    app = build_app_from_config(parse_configs(arguments.config))
+    app = build_app_from_config(settings)
     config = uvicorn.Config(app, log_config=LOGGING_CONFIG, access_log=False, timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.fd)])
     return 0

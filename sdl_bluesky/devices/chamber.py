@@ -113,10 +113,9 @@ class Chamber:
         """
         missing = _wait_for(list(self.signals()), timeout)
         if missing:
-            total = sum(1 for _ in self.signals())
             raise ServiceMissing(
-                f"chamber {self.name!r} ({self.prefix}): {len(missing)} of {total} PVs do not answer after "
-                f"{timeout:g} s: {', '.join(missing)}. Is the IOC running (`sdl ioc sputter`), is the prefix right, do "
+                f"chamber {self.name!r} ({self.prefix}): {len(missing)} PVs do not answer after {timeout:g} s: "
+                f"{', '.join(missing)}. Is the IOC running (`sdl ioc sputter`), is the prefix right, do "
                 "EPICS_CA_ADDR_LIST and EPICS_CA_SERVER_PORT point to it?"
             )
         faults = [str(fault) for device in self.devices.values() for fault in device.unit_faults()]

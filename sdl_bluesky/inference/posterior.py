@@ -14,8 +14,7 @@ from torch import Tensor
 from sdl_bluesky.inference.sampler import Nodes, thinned
 from sdl_bluesky.physics.geometry import Array
 
-_CHUNK = 1024
-_SQRT5 = 5.0**0.5
+_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,11 @@ class Model(Protocol):
 def kernel(data: Data, theta: Tensor, z1: Tensor, b1: Tensor, z2: Tensor, b2: Tensor) -> Tensor:
     """b1 b2 (constant + signal^2 Matern-5/2) for every node: [m, n1, n2]."""
     d = z1.shape[-1]
-    inverse = torch.exp(-theta[:, :d])
-    a, b = z1[None] * inverse[:, None, :], z2[None] * inverse[:, None, :]
-    r2 = ((a[:, :, None, :] - b[:, None, :, :]) ** 2).sum(-1)
-    r = _SQRT5 * torch.sqrt(r2)
-    signal = torch.exp(2 * theta[:, d, None, None])
-    return (data.constant + signal * (1 + r + 5.0 / 3.0 * r2) * torch.exp(-r)) * (b1[:, None] * b2[None, :])
+    squares = ((z1[:, None, :] - z2[None, :, :]) ** 2).permute(2, 0, 1).reshape(d, -1)
+    r = (5.0 * torch.exp(-2 * theta[:, :d]) @ squares).sqrt_()
+    matern = torch.addcmul(r + 1.0, r, r, value=1.0 / 3.0).mul_(r.neg_().exp_())
+    matern.mul_(torch.exp(2 * theta[:, d, None])).add_(data.constant)
+    return matern.mul_((b1[:, None] * b2[None, :]).reshape(-1)).reshape(len(theta), len(z1), len(z2))
 
 
 @dataclass(frozen=True)
@@ -138,10 +136,10 @@ class Posterior:
 
     def _block(self, x: Array) -> tuple[Array, Array]:
         _, b, v = self._reach(x)
-        mean = (v * self._solved[1]).sum(1)
+        mean = (self._solved[1].transpose(1, 2) @ v)[:, 0]
         signal = torch.exp(2 * self._theta[:, -3, None])
         prior = (self.data.constant + signal) * b**2
-        variance = torch.clamp(prior - (v**2).sum(1), min=1e-12 * prior)
+        variance = torch.maximum(prior - torch.linalg.vecdot(v, v, dim=1), 1e-12 * prior)
         return self.offset + self.scale * mean.numpy(), self.scale**2 * variance.numpy()
 
     def predict(self, x: ArrayLike) -> tuple[Array, Array]:

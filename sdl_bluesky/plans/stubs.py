@@ -118,7 +118,8 @@ class Attempt:
 
     def finish(self) -> MsgGenerator[None]:
         """End the stream and put its last rows into documents."""
-        self.stream.stop(success=True)
+        flyer: Any = self.stream
+        yield from bps.stop(flyer)
         yield from self.collect()
         self.streaming = False
 

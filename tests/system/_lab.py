@@ -33,7 +33,9 @@ say("SESSION")
 """
 
 
-def lab_data(port: int | str, *, speed: float = 20.0, seed: int = 0, faults: bool = True, **changes: Any) -> dict[str, Any]:
+def lab_data(
+    port: int | str, *, speed: float = 20.0, seed: int = 0, faults: bool = True, **changes: Any
+) -> dict[str, Any]:
     """The shipped lab file as data, with another prefix, port and clock."""
     from sdl_bluesky.session.lab import default_lab_path
 
@@ -49,7 +51,9 @@ def lab_data(port: int | str, *, speed: float = 20.0, seed: int = 0, faults: boo
 class LabProcess:
     """Runs a script in a lab of its own; `expect` waits for a line that it prints."""
 
-    def __init__(self, tmp_path: Path, script: str, *, prelude: str = PRELUDE, data: dict[str, Any] | None = None, **changes: Any) -> None:
+    def __init__(
+        self, tmp_path: Path, script: str, *, prelude: str = PRELUDE, data: dict[str, Any] | None = None, **changes: Any
+    ) -> None:
         self.port = _unused_ports.pop(0)
         self.home = tmp_path / "home"
         self.home.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whatever dies or is stopped, shutters close and powers go down within five seconds, and no stale reading gets into data."""
+"""Whatever dies or is stopped: shutters close and powers go down within five seconds; no stale reading gets into data."""
 
 from __future__ import annotations
 
