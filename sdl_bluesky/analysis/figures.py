@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.physics.geometry import Array
@@ -100,7 +101,7 @@ def learning_curve_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], yla
     ax.set_xlabel("experiment", color=INK)
     ax.set_ylabel(ylabel, color=INK)
     ax.set_title(title, loc="left", fontsize=10, color=INK)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="y", color="#e4e7eb", lw=0.8)
     ax.spines[["top", "right"]].set_visible(False)
     return png(fig)

@@ -10,7 +10,7 @@ software, is not made again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,7 @@ def _campaign(client: Container, run: Container) -> list[str]:
     keys: list[str] = []
     for source, uids in campaign.learned.items():
         try:
-            keys.append(_surface(client, start, source, uids, campaign.failed.get(source, ()))[0])
+            keys.append(_surface(client, start, source, uids)[0])
         except WeakSignal as fault:
             log.warning("campaign %s: no rate surface of %s: %s", campaign.campaign, source, fault)
     return keys
@@ -132,9 +132,8 @@ def _surface(
     start: Mapping[str, Any],
     source: str,
     uids: Sequence[str],
-    failed: Iterable[tuple[float, float]] = (),
 ) -> tuple[str, SourceSurface]:
-    """Model of one source from its runs; its grid is written unless it is there."""
+    """Model of one source from its runs; its grid is written, as of the campaign of these runs, unless it is there."""
     experiments = read_experiments(client, uids, source)
     chamber = experiments[0].chamber
     surface = fit_surface(
@@ -145,8 +144,9 @@ def _surface(
         chamber.power_W,
         chamber.pressure_mTorr,
     )
+    owner = {campaign_of(k.start) for k in experiments} == {campaign_of(experiments[0].start)}
     metadata = _common(
-        start,
+        {**(experiments[0].start if owner else start), "uid": start["uid"]},
         source=source,
         elements=[chamber.elements[source]],
         sensors=list(surface.sensors),
@@ -166,7 +166,7 @@ def _surface(
         dims: dict[str, Sequence[str]] = {k: ["sensor", "pressure", "power"] for k in ("rate", "rate_std")}
         dims |= {k: [k] for k in ("power", "pressure", "sensor")}
         dims |= {k: ["experiment"] for k in ("experiment_power", "experiment_pressure")}
-        return Result(arrays, dims, {"findings": list(surface.findings), "failed": [list(k) for k in failed]})
+        return Result(arrays, dims, {"findings": list(surface.findings)})
 
     return put(client, RATE_SURFACE, metadata, make), surface
 
@@ -201,6 +201,7 @@ def _map(
     findings: list[str],
 ) -> tuple[dict[str, Any], Callable[[], Result]]:
     prior, chamber = Prior(), film.chamber
+    substrate = film.result.get("substrate_number")
     elements = list(dict.fromkeys(k.element for k in rates))
     metadata = _common(
         film.start,
@@ -211,6 +212,7 @@ def _map(
         parameters={"prior": vars(prior), "tooling_std": chamber.tooling_std, "interaction_std": INTERACTION_STD}
         | {"samples": SAMPLES, "seed": 0},
         surfaces=surfaces,
+        **({} if substrate is None else {"substrate_number": int(substrate)}),
         setting={"power_W": dict(film.power_W), "pressure_mTorr": film.pressure_mTorr},
     )
 
@@ -226,7 +228,7 @@ def _map(
             samples=SAMPLES,
         )
         names = ("composition", "composition_std", "x", "y")
-        arrays = dict(zip(names, (result.fraction, result.std, result.x_mm, result.y_mm)))
+        arrays: dict[str, Any] = dict(zip(names, (result.fraction, result.std, result.x_mm, result.y_mm)))
         dims = {k: ["element", "y", "x"] for k in names[:2]} | {"x": ["x"], "y": ["y"]}
         more = {"findings": [*findings, *result.findings], "checks": dict(result.checks)}
         return Result(arrays, dims, {**more, "fits": result.fits.parameters()})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sdl_bluesky.analysis.chamber import Chamber
 from sdl_bluesky.analysis.pattern import Prior
@@ -68,12 +68,12 @@ class RunRates:
         return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
 
 
-def is_open(values: ArrayLike) -> Array:
+def is_open(values: ArrayLike) -> NDArray[np.bool_]:
     """True [n] where a shutter column (0/1, or "Closed"/"Open") says open."""
     v = np.asarray(values)
     if v.dtype.kind in "OUS":
-        return np.isin(v.astype(str), _OPEN)
-    return v > 0.5
+        return np.asarray(np.isin(v.astype(str), _OPEN), dtype=bool)
+    return np.asarray(v > 0.5, dtype=bool)
 
 
 def shutter_window(rows: Mapping[str, ArrayLike], sources: Sequence[str], transient_s: float = TRANSIENT_S) -> Window:
@@ -91,7 +91,7 @@ def shutter_window(rows: Mapping[str, ArrayLike], sources: Sequence[str], transi
     _need(rows, [TIME, *(f"{k}_shutter" for k in sources)])
     time = np.asarray(rows[TIME], dtype=float)
     shutters = np.stack([is_open(rows[f"{k}_shutter"]) for k in sources])
-    first, last = _longest(shutters.all(axis=0))
+    first, last = _longest(np.all(shutters, axis=0))
     closed = np.flatnonzero(~shutters[:, :first].any(axis=0))
     zero = (float(time[closed[0]]), float(time[closed[-1]])) if closed.size >= _LEAST_ZERO_ROWS else None
     return Window(zero, (float(time[first]) + transient_s, float(time[last - 1])))
@@ -142,7 +142,7 @@ def _need(rows: Mapping[str, ArrayLike], columns: Sequence[str]) -> None:
         )
 
 
-def _longest(flags: Array) -> tuple[int, int]:
+def _longest(flags: NDArray[np.bool_]) -> tuple[int, int]:
     """Begin and end of the longest stretch of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     if not edges.size:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdl_bluesky.analysis.chamber import Chamber
+from sdl_bluesky.analysis.kinds import CAMPAIGN
 from sdl_bluesky.data.campaigns import decisions, start_of, stop_of
 from sdl_bluesky.data.catalogue import find_run, read_table
 from sdl_bluesky.errors import CatalogueError
@@ -53,7 +54,7 @@ class Experiment:
 
 
 def finished_run(client: Container, uid: str) -> Container:
-    """A run that ended well.
+    """A run that ended well. A campaign run may have ended in any way: what it had done by then is done.
 
     Raises:
         CatalogueError: it is not in the catalogue, has not ended, or was aborted or failed.
@@ -62,7 +63,7 @@ def finished_run(client: Container, uid: str) -> Container:
     stop = stop_of(run)
     if stop is None:
         raise CatalogueError(f"run {uid} has no end in the catalogue: wait for the writer, or close it if it crashed")
-    if stop.get("exit_status") != "success":
+    if stop.get("exit_status") != "success" and start_of(run).get("purpose") != CAMPAIGN:
         raise CatalogueError(f"run {uid} ended with {stop.get('exit_status')!r} ({stop.get('reason', '')}): no result")
     return run
 
@@ -124,13 +125,11 @@ class CampaignRuns:
     Attributes:
         campaign: id, the uid of its first run.
         learned: by source, uids of the successful runs, in order.
-        failed: by source, the points (power W, pressure mTorr) that could not be measured.
         films: uids of the successful co-sputter runs.
     """
 
     campaign: str
     learned: Mapping[str, tuple[str, ...]]
-    failed: Mapping[str, tuple[tuple[float, float], ...]]
     films: tuple[str, ...]
 
 
@@ -141,22 +140,17 @@ def read_campaign(client: Container, campaign: str) -> CampaignRuns:
         CatalogueError: there is no such campaign.
     """
     learned: dict[str, list[str]] = {}
-    failed: dict[str, list[tuple[float, float]]] = {}
     films: list[str] = []
     for row in decisions(client, campaign):
-        stage, outcome = str(row["stage"]), row["outcome"]
-        if not stage.startswith(LEARN):
-            films += [str(row["outcome_uid"])] if outcome == "success" else []
+        stage, uid = str(row["stage"]), str(row["outcome_uid"])
+        if row["outcome"] != "success":
             continue
-        source = stage.removeprefix(LEARN)
-        if outcome == "success":
-            learned.setdefault(source, []).append(str(row["outcome_uid"]))
-        elif outcome == "failed" and isinstance(row["inputs"], dict):
-            point = (float(row["inputs"].get("power", np.nan)), float(row["inputs"].get("pressure", np.nan)))
-            failed.setdefault(source, []).append(point)
+        if stage.startswith(LEARN):
+            learned.setdefault(stage.removeprefix(LEARN), []).append(uid)
+        else:
+            films.append(uid)
     return CampaignRuns(
         campaign,
         {k: tuple(dict.fromkeys(v)) for k, v in learned.items()},
-        {k: tuple(v) for k, v in failed.items()},
         tuple(dict.fromkeys(films)),
     )

@@ -4,10 +4,13 @@ rate_i(P, p) = level(P, p) share_i(P, p), with level the mean over the sensors a
 
 The level is a power-scaled Gaussian process: nearly all of what changes with power and pressure, seen by every sensor at
 once. The shares are the emission pattern at the sensors: close to one, slowly changing with pressure, free of the noise
-that the sensors have in common; each is a Gaussian process in ln P and ln p. Hyper-parameters and noise are averaged over,
-not set. Against one process per sensor this takes a sixth off the error at a sensor and a third off that of a composition
-map, because a map lives on the contrast between sensors (`tests/unit/analysis/test_map_study.py` has the figures); and it
-does not ask that the pattern be cos^n.
+that the sensors have in common; each is a Gaussian process in ln P and ln p. It does not ask that the pattern be cos^n.
+Hyper-parameters and noise are averaged over, not set.
+
+One process per sensor is the obvious alternative. On simulated ring sources (16 seeds, 10 runs a source) the level with
+shares has a rate error of 1.7 % of the mean rate against 2.0 % (1.85 against 2.2 % for weak sources), and a composition
+map made from it errs by 0.6 against 0.95 atomic percent once the total rates are used: a map lives on the contrast
+between sensors, which separate processes know badly.
 """
 
 from __future__ import annotations
@@ -140,4 +143,4 @@ def fit_surface(
         logs = tuple((float(np.log(low)), float(np.log(high))) for low, high in bounds)
         model = FullyBayesianGP(logs, prior=_SHARES, seed=seed)
         shares = [model.fit(np.log(x), y[:, k] / mean, given[:, k]) for k in range(q)]
-    return SourceSurface(tuple(sensors[k] for k in used), x, level, tuple(shares), tuple(findings))
+    return SourceSurface(tuple(sensors[int(k)] for k in used), x, level, tuple(shares), tuple(findings))

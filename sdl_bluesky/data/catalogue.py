@@ -55,7 +55,7 @@ def connect(uri: str, api_key: str | None = None, timeout: float = 5.0, patience
         raise ServiceMissing(
             f"no Tiled server answers at {base} ({error}): start it (`sdl up`) or correct the address"
         ) from error
-    except (httpx.HTTPStatusError, ValueError) as error:
+    except (httpx.HTTPStatusError, ValueError, RuntimeError) as error:
         raise ServiceError(
             f"{base} does not let us in ({error}): is it a Tiled server, and TILED_API_KEY its key?"
         ) from error

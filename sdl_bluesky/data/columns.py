@@ -11,10 +11,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 BOOLEAN, INTEGER, NUMBER, STRING = "boolean", "integer", "number", "string"
 _WIDER = {BOOLEAN: INTEGER, INTEGER: NUMBER, NUMBER: STRING}
+_NUMBERS = "array"  # an array of integers becomes one of float64
 
 
 class Misfit(Exception):
@@ -49,7 +53,25 @@ def _string(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
-_CAST: dict[str, Callable[[Any], Any]] = {BOOLEAN: _boolean, INTEGER: _integer, NUMBER: _number, STRING: _string}
+def _integers(value: Any, dtype: str) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind in "iub" and bool((array == array.astype(dtype)).all()):
+        return value
+    raise TypeError
+
+
+Cast = Callable[[Any], Any]
+_CAST: dict[str, Cast] = {BOOLEAN: _boolean, INTEGER: _integer, NUMBER: _number, STRING: _string}
+
+
+def _cast_for(spec: Mapping[str, Any]) -> tuple[Cast, str] | None:
+    """The cast for a data key, and the type to take where it fails."""
+    if spec["dtype"] in _CAST:
+        return _CAST[spec["dtype"]], _WIDER.get(spec["dtype"], STRING)
+    dtype = spec.get("dtype_numpy")
+    if spec["dtype"] == _NUMBERS and isinstance(dtype, str) and np.dtype(dtype).kind in "iub":
+        return partial(_integers, dtype=dtype), _NUMBERS
+    return None
 
 
 class Columns:
@@ -57,20 +79,22 @@ class Columns:
 
     def __init__(self) -> None:
         self._widened: dict[tuple[str, str], str] = {}
-        self._streams: dict[str, tuple[str, dict[str, str]]] = {}
+        self._streams: dict[str, tuple[str, dict[str, tuple[Cast, str]]]] = {}
 
     def descriptor(self, doc: Mapping[str, Any]) -> dict[str, Any]:
         """Take note of a descriptor; returns it with the types that its columns will really have."""
-        doc, kinds = dict(doc), {}
+        doc, casts = dict(doc), {}
         doc["data_keys"] = {key: dict(spec) for key, spec in doc["data_keys"].items()}
         for key, spec in doc["data_keys"].items():
-            if spec["dtype"] not in _CAST or spec.get("external") is not None:
+            if spec.get("external") is not None:
                 continue
-            kinds[key] = self._widened.get((doc["name"], key), spec["dtype"])
-            if kinds[key] != spec["dtype"]:
-                spec["dtype"] = kinds[key]
+            wider = self._widened.get((doc["name"], key))
+            if wider is not None:
+                spec["dtype"] = wider
                 spec.pop("dtype_numpy", None)
-        self._streams[doc["uid"]] = (doc["name"], kinds)
+            if cast := _cast_for(spec):
+                casts[key] = cast
+        self._streams[doc["uid"]] = (doc["name"], casts)
         return doc
 
     def event(self, doc: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,14 +103,15 @@ class Columns:
         Raises:
             Misfit: a value does not fit; `widen` and begin the run again.
         """
-        stream, kinds = self._streams[doc["descriptor"]]
-        data = {}
-        for key, value in doc["data"].items():
-            kind = kinds.get(key)
+        stream, casts = self._streams[doc["descriptor"]]
+        data = dict(doc["data"])
+        for key, (cast, wider) in casts.items():
             try:
-                data[key] = _CAST[kind](value) if kind else value
+                data[key] = cast(data[key])
             except TypeError:
-                raise Misfit(stream, key, _WIDER[kind or NUMBER]) from None
+                raise Misfit(stream, key, wider) from None
+            except KeyError:  # not in this event
+                continue
         return {**doc, "data": data, "timestamps": {key: float(t) for key, t in doc["timestamps"].items()}}
 
     def widen(self, misfit: Misfit) -> None:

@@ -171,7 +171,11 @@ class Feeder:
         return handled
 
     def _take(self, journal: _Log, name: str, doc: dict[str, Any], offset: int) -> None:
-        uid = journal.index.run_of(name, doc)
+        try:
+            uid = journal.index.run_of(name, doc)
+        except (KeyError, TypeError) as error:
+            log.warning("%s: byte %d: a %s without %s was passed over", journal.path, offset, name, error)
+            return
         if uid is None or uid in journal.done:
             return
         if name == "start":
@@ -179,8 +183,8 @@ class Feeder:
         run = journal.runs.get(uid)
         if run is None:
             return
-        run.ledger.note(name, doc)
         with self._care(run):
+            run.ledger.note(name, doc)
             if name == "start":
                 self._begin(run, doc)
             elif run.feed is not None and name == "stop":

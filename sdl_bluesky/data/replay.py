@@ -32,7 +32,7 @@ def replay(log_dir: Path | str, client: Container) -> Report:
         ServiceError: a writer feeds this catalogue from this directory.
         ServiceMissing: the server went away; call again, what was done is kept.
     """
-    with feeding(log_dir, ensure_containers(client)):
+    with feeding(log_dir, ensure_containers(client), timeout=1.0):
         feeder = Feeder(log_dir, client)
         while feeder.step() or not feeder.settled():
             time.sleep(0 if feeder.settled() else 0.02)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,10 @@ def one_statement_at_a_time() -> None:
     cast(Any, SQLStorage)._connection_pool = exclusive
 
 
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, or until a moment after the parent's death (the writer brings home what it has)."""
     parser = argparse.ArgumentParser(prog="python -m sdl_bluesky.data.serve", description=__doc__)
@@ -47,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fd", type=int, required=True, help="file descriptor of the bound socket")
     parser.add_argument("--parent", type=int, help="end when the process of this pid has died")
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn has its own handler while it serves, and calls this one at its end
     if arguments.parent:
         end_with(arguments.parent, linger_s=LINGER_S)
 

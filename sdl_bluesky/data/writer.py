@@ -57,6 +57,7 @@ class Writer:
         self._feeder: Feeder | None = None
         self._connected = False
         self._catalogue = ""
+        self._reason = ""
         self._lock = ExitStack()
         self._said: tuple[object, ...] = ()
         self._said_at = 0.0
@@ -65,7 +66,7 @@ class Writer:
         """Work until told to stop; True if everything that is in the logs is in the catalogue.
 
         Raises:
-            ServiceError: another process feeds the same catalogue from the same logs.
+            ServiceError: the server refuses the key, or another process feeds the same catalogue from the same logs.
         """
         pause, away_since = POLL_S, time.monotonic()
         with self._lock:
@@ -74,13 +75,24 @@ class Writer:
                     if self._work():
                         return not self._feeder or not self._feeder.failures()
                     pause, away_since = POLL_S, time.monotonic()
+                    continue
                 except ServiceMissing as error:
-                    log.warning("%s", error)
-                    self._connected = False
-                    self._say("waiting", str(error))
-                    if self.stop.wait(pause) or (self.once and time.monotonic() - away_since > self.patience):
-                        return False
-                    pause = min(2 * pause, _LONGEST_PAUSE_S)
+                    self._away(str(error))
+                except SDLError:
+                    raise
+                except Exception as error:  # begin again from what is known to be complete
+                    log.exception("unexpected; beginning again")
+                    self._away(repr(error))
+                    self._feeder = None
+                if self.stop.wait(pause) or (self.once and time.monotonic() - away_since > self.patience):
+                    return False
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _away(self, reason: str) -> None:
+        if self._connected or reason != self._reason:
+            log.warning("%s", reason)
+        self._connected, self._reason = False, reason
+        self._say("waiting", reason)
 
     def _work(self) -> bool:
         """Write what is new; True if that was all and it is time to end."""
@@ -108,10 +120,9 @@ class Writer:
         try:
             client = connect(self.uri, timeout=2.0, patience=30.0)
             catalogue = ensure_containers(client)
-        except ServiceMissing:
-            raise
         except Exception as error:
-            if isinstance(error, ServiceError) or is_absence(error):
+            known = self._feeder is not None and isinstance(error, ServiceError)  # it let us in before
+            if not isinstance(error, ServiceMissing) and (known or is_absence(error)):
                 raise ServiceMissing(f"Tiled at {self.uri} cannot be used: {error}") from error
             raise
         if self._feeder is None or catalogue != self._catalogue:

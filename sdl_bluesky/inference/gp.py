@@ -45,8 +45,8 @@ class Prior:
         noise: see `Noise`.
     """
 
-    length: LogNormal = (1.0, 0.7)
-    signal: LogNormal = (1.0, 0.7)
+    length: LogNormal = (1.2, 0.7)
+    signal: LogNormal = (1.3, 0.7)
     constant: float = 1.0
     noise: Noise = field(default_factory=Noise)
 

@@ -67,6 +67,18 @@ def test_types(dtype, values, declared):
     assert settle(dtype, values)[0] == declared
 
 
+@pytest.mark.parametrize("value", [[1, 300], [-1], [0.5, 1.0], [math.nan, 1]])
+def test_arrays_of_integers_are_not_rounded(value):
+    columns = Columns()
+    columns.descriptor(descriptor("array", dtype_numpy="|u1"))
+    assert columns.event(event([1, 2]))["data"]["x"] == [1, 2]
+    with pytest.raises(Misfit) as misfit:
+        columns.event(event(value))
+    columns.widen(misfit.value)
+    assert "dtype_numpy" not in columns.descriptor(descriptor("array", dtype_numpy="|u1"))["data_keys"]["x"]
+    assert columns.event(event(values[0]))["data"]["x"] == value
+
+
 def test_arrays_and_external_data_pass_untouched():
     columns = Columns()
     for spec in (descriptor("array"), descriptor("string", external="STREAM:")):
