@@ -19,7 +19,7 @@ import numpy as np
 
 from sdl_bluesky.analysis.pattern import PARAMETERS, Prior, design
 from sdl_bluesky.analysis.totals import Totals, condition_on_totals
-from sdl_bluesky.errors import OutOfRange, UnknownName, WeakSignal
+from sdl_bluesky.errors import OutOfRange, WeakSignal
 from sdl_bluesky.physics.composition import atomic_masses, sampled_fractions
 from sdl_bluesky.physics.flux import LEAST_SIGNAL_TO_NOISE, SUSPICIOUS_N
 from sdl_bluesky.physics.geometry import Array, SensorGeometry, SourceGeometry
@@ -207,7 +207,7 @@ def _rest(fraction: Array, rest: float) -> Array:
 
 def _check(sources: Sequence[SourceRates], sensors: int, tooling_std: float) -> None:
     if not sources:
-        raise UnknownName("source", "(none)", [])
+        raise OutOfRange("a composition map needs at least one source")
     for k in sources:
         if np.shape(k.mean) != (sensors,) or np.shape(k.cov) != (sensors, sensors):
             raise OutOfRange(f"source {k.name!r}: rates {np.shape(k.mean)} do not belong to {sensors} sensors")

@@ -144,9 +144,10 @@ def _surface(
         chamber.power_W,
         chamber.pressure_mTorr,
     )
-    owner = {campaign_of(k.start) for k in experiments} == {campaign_of(experiments[0].start)}
+    homes = {campaign_of(k.start) for k in experiments}
+    home = experiments[0].start if len(homes) == 1 and "" not in homes else start
     metadata = _common(
-        {**(experiments[0].start if owner else start), "uid": start["uid"]},
+        {**home, "uid": start["uid"]},
         source=source,
         elements=[chamber.elements[source]],
         sensors=list(surface.sensors),

@@ -14,7 +14,7 @@ import numpy as np
 
 from sdl_bluesky.physics.geometry import Array
 
-_BLOCKS = 128
+_BLOCKS = 64
 _LEAST_FOR_WALK = 8
 _RATIOS = np.concatenate([[0.0], np.geomspace(1e-2, 1e5, 22)])  # largest eigenvalue of the walk over the white variance
 _LOG_PRIOR = np.concatenate([[np.log(0.2)], np.full(22, np.log(0.8 / 22))])  # white alone, or any share of a walk
@@ -73,8 +73,8 @@ def fit_slope(t: Array, y: Array, *, transient: bool = False, tau: float | None 
     eigenvalues = np.maximum(eigenvalues, 0.0) / eigenvalues[-1]
     weights = 1.0 / (1.0 + ratios[:, None] * eigenvalues)  # [ratio, n], inverse variances
     x, r = np.einsum("ij,tip->tjp", vectors, design), vectors.T @ z
-    normal = np.einsum("qn,tna,tnb->qtab", weights, x, x, optimize=True)
-    beta = np.linalg.solve(normal, np.einsum("qn,tna,n->qta", weights, x, r, optimize=True)[..., None])[..., 0]
+    normal = np.einsum("qn,tna,tnb->qtab", weights, x, x)
+    beta = np.linalg.solve(normal, np.einsum("qn,tna,n->qta", weights, x, r)[..., None])[..., 0]
     misfit = r - np.einsum("tna,qta->qtn", x, beta)
     chi2 = np.maximum(np.einsum("qn,qtn->qt", weights, misfit**2), n * 1e-26)  # exact data: rounding is the noise
     dof = max(n - p - (1 if taus.size > 1 else 0), 1)

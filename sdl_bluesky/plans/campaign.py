@@ -18,7 +18,7 @@ from sdl_bluesky.agents import make_agent
 from sdl_bluesky.devices import Chamber
 from sdl_bluesky.errors import CampaignError, PlasmaError, SDLError, WeakSignal
 from sdl_bluesky.plans.campaign_file import CampaignFile, Learn
-from sdl_bluesky.plans.decision import Decision
+from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
 from sdl_bluesky.plans.history import History, Step, feed, row_of
 from sdl_bluesky.plans.preflight import check_campaign
 from sdl_bluesky.plans.record import Record
@@ -44,6 +44,7 @@ class Part:
     settings: SputterSettings
     history: History
     observer: Observer | None
+    record: Record
 
 
 def agent_for(spec: CampaignFile, source: str) -> Any:
@@ -67,12 +68,15 @@ def agent_for(spec: CampaignFile, source: str) -> Any:
     )
 
 
-def _write(record: Record) -> MsgGenerator[None]:
+def _write(record: Record, values: Mapping[str, Any]) -> MsgGenerator[None]:
+    readable: Any = record
+
     def event() -> MsgGenerator[None]:
-        yield from bps.create(name=record.name)
-        yield from bps.read(record)  # type: ignore[arg-type]
+        yield from bps.create(name=STREAM)
+        yield from bps.read(readable)
         yield from bps.save()
 
+    record.put(values)
     yield from bps.checkpoint()
     yield from keyed(event(), RUN_KEY)
     yield from bps.checkpoint()
@@ -118,7 +122,7 @@ def run_campaign(
         **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
         **(md or {}),
     }
-    part = Part(chamber, spec, settings, past, observer)
+    part = Part(chamber, spec, settings, past, observer, Record(STREAM, FIELDS))
     opened: list[str] = []
 
     def stages() -> MsgGenerator[None]:
@@ -236,19 +240,19 @@ def _do(
             )
             uid, data = measurement.uid, measurement.data
         row = learned(data)
-        step, record = decision.closed("success", uid, row=row, adopted=orphan is not None, stop=should_stop())
+        step, values = decision.closed("success", uid, row=row, adopted=orphan is not None, stop=should_stop())
     except FAILURES as fault:
         log.warning("step %d (%s) failed: %s", decision.step, decision.stage, fault)
         failed()
-        step, record = decision.closed("failed", _run_of(fault), reason=str(fault), stop=should_stop())
+        step, values = decision.closed("failed", _run_of(fault), reason=str(fault), stop=should_stop())
     except RunEngineControlException:
         raise
     except Exception as fault:
         reason = str(fault) if isinstance(fault, SDLError) else repr(fault)
-        _, record = decision.closed("aborted", _run_of(fault), reason=reason)
-        yield from _write(record)
+        _, values = decision.closed("aborted", _run_of(fault), reason=reason)
+        yield from _write(part.record, values)
         raise
-    yield from _write(record)
+    yield from _write(part.record, values)
     history.steps.append(step)
     if part.observer is not None:
         part.observer(step, should_stop()[1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdl_bluesky.plans.history import Outcome, Step
-from sdl_bluesky.plans.record import Field, Record
+from sdl_bluesky.plans.record import Field
 
 STREAM = "decision"
 UNIT = "ng cm^-2 s^-1"
@@ -61,11 +61,11 @@ class Decision:
         reason: str = "",
         adopted: bool = False,
         stop: tuple[bool, str] = (False, ""),
-    ) -> tuple[Step, Record]:
-        """The finished step, and the record of it."""
+    ) -> tuple[Step, dict[str, Any]]:
+        """The finished step, and the columns of its event."""
         acquisition = self.explain.get("acquisition") or {}
         prediction = self.explain.get("prediction") or {}
-        values = {
+        values: dict[str, Any] = {
             "step": self.step,
             "stage": self.stage,
             "agent": self.agent,
@@ -88,4 +88,4 @@ class Decision:
         step = Step(
             self.step, self.stage, self.suggestion_id, dict(self.inputs), outcome, uid, dict(row) if row else None
         )
-        return step, Record(STREAM, FIELDS, values)
+        return step, values

@@ -21,29 +21,39 @@ class Field:
 
 
 class Record:
-    """A readable object that holds the values of one event.
+    """A readable object that holds the values of one event. A stream needs one and the same object for all its events.
 
     Args:
         name: of the object, the group of its columns.
         fields: the columns; the same in every event of a stream.
-        values: one value a column, of the column's type.
-
-    Raises:
-        ValueError: columns and values do not match.
+        values: the first values; see `put`.
     """
 
     parent = None
 
-    def __init__(self, name: str, fields: Mapping[str, Field], values: Mapping[str, Any]) -> None:
-        if set(fields) != set(values):
-            raise ValueError(f"record {name!r}: columns and values differ in {sorted(set(fields) ^ set(values))}")
+    def __init__(self, name: str, fields: Mapping[str, Field], values: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self._fields = dict(fields)
-        self._values = {key: _plain(values[key], field.dtype) for key, field in fields.items()}
+        self._values: dict[str, Any] = {}
+        self._time = 0.0
+        if values is not None:
+            self.put(values)
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Take the values of the next event: one a column, of the column's type.
+
+        Raises:
+            ValueError: columns and values do not match.
+        """
+        if set(self._fields) != set(values):
+            raise ValueError(
+                f"record {self.name!r}: columns and values differ in {sorted(set(self._fields) ^ set(values))}"
+            )
+        self._values = {key: _plain(values[key], field.dtype) for key, field in self._fields.items()}
         self._time = time.time()
 
     def read(self) -> dict[str, Reading[Any]]:
-        """The values with the time at which the record was made."""
+        """The values with the time at which they were put."""
         return {key: Reading(value=value, timestamp=self._time) for key, value in self._values.items()}
 
     def describe(self) -> dict[str, DataKey]:

@@ -19,7 +19,7 @@ from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.log import DocumentLog, close_open_runs
 from sdl_bluesky.data.server import api_key
 from sdl_bluesky.devices.spec import ChamberSpec, QCMSpec, SourceSpec
-from sdl_bluesky.errors import ServiceError, ServiceMissing
+from sdl_bluesky.errors import ServiceError
 from sdl_bluesky.session.epics_env import client_variables, set_client
 from sdl_bluesky.session.home import Home, find_home
 from sdl_bluesky.session.lab import LabFile
@@ -206,16 +206,16 @@ def _open(
 
 
 def _point_epics(host: str, port: int) -> None:
-    wanted = client_variables(host, port)
-    if "epics.ca" in sys.modules or "ophyd" in sys.modules:
-        address = wanted["EPICS_CA_ADDR_LIST"]
-        if address not in os.environ.get("EPICS_CA_ADDR_LIST", "").split():
-            raise ServiceMissing(
-                f"this process has loaded Channel Access already and cannot be pointed to {address}: open the session "
-                "before ophyd or epics is imported, one lab a process"
-            )
-        return
-    set_client(host, port)
+    """Channel Access reads its addresses when the first channel of the process is made; later it is too late."""
+    address = client_variables(host, port)["EPICS_CA_ADDR_LIST"]
+    library = sys.modules.get("epics.ca")
+    used = library is not None and any(getattr(library, "_cache", {}).values())
+    if not used:
+        set_client(host, port)
+    elif address not in os.environ.get("EPICS_CA_ADDR_LIST", "").split():
+        raise ServiceError(
+            f"this process talks to other IOCs already and cannot be pointed to {address}: one lab a process"
+        )
 
 
 def _metadata(lab: LabFile) -> dict[str, Any]:

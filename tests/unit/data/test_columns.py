@@ -76,7 +76,7 @@ def test_arrays_of_integers_are_not_rounded(value):
         columns.event(event(value))
     columns.widen(misfit.value)
     assert "dtype_numpy" not in columns.descriptor(descriptor("array", dtype_numpy="|u1"))["data_keys"]["x"]
-    assert columns.event(event(values[0]))["data"]["x"] == value
+    assert columns.event(event(value))["data"]["x"] is value
 
 
 def test_arrays_and_external_data_pass_untouched():
