@@ -32,6 +32,10 @@ a lab that stays:
 """
 
 
+OWN_LAB = Path("startup", "lab.yml")
+"""In the repository, the user's copy of the lab file is the default of every command."""
+
+
 def say(text: str = "") -> None:
     """A line for the person at the terminal."""
     print(text, flush=True)
@@ -107,6 +111,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _ioc(options: argparse.Namespace) -> int:
+    from sdl_bluesky.session.claim import Claim
     from sdl_bluesky.session.epics_env import client_variables, free_port
     from sdl_bluesky.session.home import find_home
     from sdl_bluesky.session.twin import start_ioc
@@ -114,6 +119,7 @@ def _ioc(options: argparse.Namespace) -> int:
     home = find_home(options.home, None if options.lab is None else _lab(options))
     lab = home.load_lab(options.lab)
     home.make()
+    claim = Claim(home.services_lock, "keeps the services of this data folder")
     port = options.port or (free_port(lab.epics.host) if lab.epics.port == "auto" else lab.epics.port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -128,6 +134,7 @@ def _ioc(options: argparse.Namespace) -> int:
     finally:
         process.terminate()
         process.wait(10)
+        claim.release()
     return 0
 
 
@@ -136,10 +143,13 @@ def _shell(options: argparse.Namespace) -> int:
     from sdl_bluesky.session.shell import run_shell
 
     startup: Path | None = options.startup
-    if startup is None and Path("startup", "lab.yml").exists():
-        startup = Path("startup")
+    if startup is None and OWN_LAB.exists():
+        startup = OWN_LAB.parent
     home = find_home(options.home, None if options.lab is None else _lab(options))
-    return run_shell(home.make(), options.lab, startup, options.command, options.arguments)
+    code = options.command
+    if options.file is not None:
+        code = options.file.read_text()
+    return run_shell(home.make(), options.lab, startup, code)
 
 
 def _lab(options: argparse.Namespace) -> Any:
@@ -234,7 +244,7 @@ def _catalogue(options: argparse.Namespace) -> Any:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--lab", type=Path, help="lab file (default: the data folder's, $SDL_LAB, or the shipped one)")
+    common.add_argument("--lab", type=Path, help="lab file (default: the data folder's, $SDL_LAB, ./startup/lab.yml, or the shipped one)")
     common.add_argument(
         "--home", type=Path, help="data folder (default: $SDL_HOME, or one of yours named after the lab)"
     )
@@ -264,9 +274,10 @@ def _parser() -> argparse.ArgumentParser:
     ioc.add_argument("name", choices=["sputter"])
     ioc.add_argument("--port", type=int, help="port of Channel Access (default: the lab file's)")
     shell = add("shell", _shell, "IPython with the lab's devices, plans, RunEngine and catalogue")
-    shell.add_argument("-c", dest="command", metavar="CODE", help="run this and end")
+    what = shell.add_mutually_exclusive_group()
+    what.add_argument("-c", dest="command", metavar="CODE", help="run this and end; exit status 1 if it failed")
+    what.add_argument("file", nargs="?", type=Path, help="run this file and end")
     shell.add_argument("--startup", type=Path, help="folder of startup files (default: ./startup if it is there)")
-    shell.add_argument("arguments", nargs="*", help="for IPython")
     campaign = commands.add_parser("campaign", help="autonomous campaigns: run, resume, replay, list")
     actions = campaign.add_subparsers(required=True, metavar="ACTION")
     run = add("run", _campaign_run, "run a campaign file", to=actions)
@@ -292,6 +303,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    if "SDL_LAB" not in os.environ and OWN_LAB.exists():
+        os.environ["SDL_LAB"] = str(OWN_LAB.resolve())
     try:
         return int(options.run(options))
     except SDLError as fault:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 2000
+_STEP_S = 0.5
 GIVE_UP = 3
 _LONGEST_PAUSE_S = 60.0
 
@@ -106,7 +107,7 @@ class Feeder:
         self._containers: dict[str, Container] = {}
 
     def step(self) -> int:
-        """Read what is new (a batch of each log at most) and write it; returns the number of documents handled.
+        """Read what is new (some of each log at most) and write it; returns the number of documents handled.
 
         Raises:
             ServiceMissing: the server does not answer; call again when it does, nothing is lost.
@@ -160,12 +161,12 @@ class Feeder:
         size = journal.path.stat().st_size
         if size in (journal.offset, journal.size):  # nothing new, or only the torn line that was seen before
             return 0
-        handled = 0
+        handled, enough = 0, time.monotonic() + _STEP_S
         for entry in read_entries(journal.path, journal.offset):
             journal.offset = entry.end  # first: if writing fails below, the whole run is written anew, from its start
             handled += 1
             self._take(journal, entry.name, entry.doc, entry.offset)
-            if handled >= BATCH:
+            if handled >= BATCH or time.monotonic() > enough:
                 return handled
         journal.size = size
         return handled

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh_tridiagonal
 
 from sdl_bluesky.physics.geometry import Array
 
@@ -39,21 +40,32 @@ class Line:
     tau: float
 
 
-def _blocks(t: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Means of t and y over blocks of k neighbours, and the covariance of a random walk's means (for even steps)."""
+def _blocks(t: Array, y: Array) -> tuple[Array, Array, float]:
+    """Means of t and y over blocks of k neighbours, and by how much averaging reduces the variance of a random walk."""
     k = -(-t.size // _BLOCKS)
-    n = t.size // k
-    first = t.size - n * k  # a remainder is left out at the beginning
-    times = t[first:].reshape(n, k)
-    means = times.mean(axis=1)
-    walk = np.minimum.outer(means, means) - np.diag((times[:, -1] - times[:, 0]) * (k + 1) / (6 * k))
-    return means, y[first:].reshape(n, k).mean(axis=1), walk
+    first = t.size - t.size // k * k  # a remainder is left out at the beginning
+    times = t[first:].reshape(-1, k)
+    reduced = float(np.mean(times[:, -1] - times[:, 0])) * (k + 1) / (6 * k)  # exact for even steps
+    return times.mean(axis=1), y[first:].reshape(-1, k).mean(axis=1), reduced
+
+
+def _walk(u: Array, reduced: float) -> tuple[Array, Array]:
+    """Eigenvalues [n], largest 1, and eigenvectors [n, n] of min(u_i, u_j) - reduced delta_ij.
+
+    The inverse of min(u_i, u_j) has three diagonals. Where the walk starts does not matter to a line with an intercept.
+    """
+    steps = np.diff(u, prepend=u[0] - float(np.mean(np.diff(u))))
+    inverse = 1.0 / steps
+    diagonal = inverse + np.append(inverse[1:], 0.0)
+    values, vectors = eigh_tridiagonal(diagonal, -inverse[1:])
+    values = np.maximum(1.0 / values - reduced, 0.0)
+    return values / values.max(), vectors
 
 
 def fit_slope(t: Array, y: Array, *, transient: bool = False, tau: float | None = None) -> Line:
     """Fit y = b0 + slope t [+ A exp(-(t - t0) / tau)] for increasing t [n], n at least 3 (5 with a transient)."""
     start, span = float(t[0]), float(t[-1] - t[0])
-    u, y, walk = _blocks((t - start) / span, y)
+    u, y, reduced = _blocks((t - start) / span, y)
     centre = float(y.mean())
     scale = float(np.abs(y - centre).max()) or 1.0
     z = (y - centre) / scale
@@ -69,8 +81,7 @@ def fit_slope(t: Array, y: Array, *, transient: bool = False, tau: float | None 
         p = 3
         design = np.concatenate([design, np.exp(-u / taus[:, None])[..., None]], axis=2)
     ratios = _RATIOS if n >= _LEAST_FOR_WALK else _RATIOS[:1]
-    eigenvalues, vectors = np.linalg.eigh(walk)
-    eigenvalues = np.maximum(eigenvalues, 0.0) / eigenvalues[-1]
+    eigenvalues, vectors = _walk(u, reduced)
     weights = 1.0 / (1.0 + ratios[:, None] * eigenvalues)  # [ratio, n], inverse variances
     x, r = np.einsum("ij,tip->tjp", vectors, design), vectors.T @ z
     normal = np.einsum("qn,tna,tnb->qtab", weights, x, x)

@@ -16,7 +16,7 @@ from bluesky.utils import MsgGenerator, RunEngineControlException
 
 from sdl_bluesky.agents import make_agent
 from sdl_bluesky.devices import Chamber
-from sdl_bluesky.errors import CampaignError, PlasmaError, SDLError, WeakSignal
+from sdl_bluesky.errors import CampaignError, IngestError, PlasmaError, SDLError, WeakSignal
 from sdl_bluesky.plans.campaign_file import CampaignFile, Learn
 from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
 from sdl_bluesky.plans.history import History, Step, feed, row_of
@@ -29,7 +29,7 @@ from sdl_bluesky.plans.stubs import in_thread, keyed, recorded
 log = logging.getLogger(__name__)
 
 RUN_KEY = "campaign"
-FAILURES = (PlasmaError, WeakSignal)
+FAILURES = (PlasmaError, WeakSignal, IngestError)
 """Errors that say something about the point that was tried; any other ends the campaign."""
 
 Observer = Callable[[Step, str], None]

@@ -1,71 +1,113 @@
-"""From the rows of a stream to rates: the same function for the plan that measures and for whoever looks again."""
+"""When a measurement is good enough, and what it found. The reduction itself is `sdl_bluesky.analysis.rates`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdl_bluesky.errors import PlasmaError
-from sdl_bluesky.physics.qcm import RateFit, fit_rate
+from sdl_bluesky.analysis.rates import TIME, Window, reduce_run
+from sdl_bluesky.errors import DeviceError, PlasmaError
+from sdl_bluesky.plans.record import Field
+from sdl_bluesky.plans.settings import SputterSettings
 
-Rows = Mapping[str, NDArray[np.float64]]
+Rows = Mapping[str, NDArray[Any]]
+RATE_UNIT = "ng cm^-2 s^-1"
 LEAST_ROWS = 6
 
 
-@dataclass(frozen=True)
-class Window:
-    """Which process times [s] belong to what: zero rate with closed shutters, and the measurement."""
-
-    zero_from_s: float
-    zero_to_s: float
-    from_s: float
-    to_s: float = float("inf")
-
-    def zero(self, rows: Rows) -> NDArray[np.bool_]:
-        """Rows of the zero rate."""
-        t = rows["clock_time"]
-        return (t >= self.zero_from_s) & (t <= self.zero_to_s)
-
-    def open(self, rows: Rows) -> NDArray[np.bool_]:
-        """Rows of the measurement."""
-        t = rows["clock_time"]
-        return (t >= self.from_s) & (t <= self.to_s)
+def opened(rows: Rows, window: Window) -> NDArray[np.bool_]:
+    """Rows of the measurement [n]."""
+    return (rows[TIME] >= window.measured[0]) & (rows[TIME] <= window.measured[1])
 
 
-def rate(rows: Rows, sensor: str, f0_Hz: float, window: Window) -> RateFit:
-    """Deposition rate at one sensor, its zero rate taken off.
-
-    Args:
-        rows: columns of the stream "qcm".
-        sensor: name of the QCM.
-        f0_Hz: frequency of its bare crystal.
-        window: which rows to use.
-
-    Raises:
-        Unidentifiable: too few rows. OutOfRange: numbers that are not finite.
-    """
-    time, frequency = rows["clock_time"], rows[f"{sensor}_frequency"]
-    closed, opened = window.zero(rows), window.open(rows)
-    zero = fit_rate(time[closed], frequency[closed], f0_Hz)
-    return fit_rate(time[opened], frequency[opened], f0_Hz, zero=zero)
-
-
-def check_plasma(rows: Rows, sources: Mapping[str, float], opened: NDArray[np.bool_]) -> None:
+def check_plasma(rows: Rows, powers: Mapping[str, float], use: NDArray[np.bool_]) -> None:
     """Refuse a measurement in which a plasma was out.
 
     Args:
         rows: columns of the stream.
-        sources: names of the sources that must burn, with their powers [W].
-        opened: which rows count.
+        powers: power [W] of each source that must burn.
+        use: which rows count [n].
 
     Raises:
         PlasmaError: names source, pressure and power.
     """
-    for source, power in sources.items():
-        out = opened & (rows[f"{source}_plasma"] < 0.5)
-        if np.any(out):
-            pressure = float(np.nanmean(rows["gauge_pressure"][opened]))
+    for source, power in powers.items():
+        if np.any(rows[f"{source}_plasma"][use] < 0.5):
+            pressure = float(np.nanmean(rows["gauge_pressure"][use]))
             raise PlasmaError(f"the plasma of {source} went out at {power:g} W and {pressure:.2f} mTorr")
+
+
+def good_enough(
+    windows: list[Window], powers: Mapping[str, float], sensor: str, f0_Hz: float, settings: SputterSettings
+) -> Callable[[Rows], bool]:
+    """Judge of a running measurement: precision reached, or time up. False as long as `windows` is empty.
+
+    Raises (when called):
+        PlasmaError: a plasma went out.
+    """
+
+    def reached(rows: Rows) -> bool:
+        if not windows:
+            return False
+        [window] = windows
+        use = opened(rows, window)
+        if not use.any():
+            return False
+        check_plasma(rows, powers, use)
+        waited = float(rows[TIME][-1]) - window.measured[0]
+        if waited >= settings.longest_s:
+            return True
+        if waited < settings.shortest_s or int(use.sum()) < LEAST_ROWS:
+            return False
+        fit = reduce_run(rows, window, {sensor: f0_Hz}).fits.get(sensor)
+        return fit is not None and fit.relative_std <= settings.precision
+
+    return reached
+
+
+def result(
+    rows: Rows, window: Window, f0_Hz: Mapping[str, float], powers: Mapping[str, float]
+) -> tuple[dict[str, Field], dict[str, Any]]:
+    """Columns and values of a primary event: rates, mean readbacks, and which times they come from.
+
+    Args:
+        rows: columns of the stream.
+        window: what belongs to zero rate and measurement.
+        f0_Hz: frequency of each bare crystal, by sensor.
+        powers: power of each source that took part [W].
+
+    Raises:
+        DeviceError: too few rows. PlasmaError: a plasma went out.
+    """
+    use = opened(rows, window)
+    if int(use.sum()) < 3:
+        lasted = window.measured[1] - window.measured[0]
+        raise DeviceError(
+            f"only {int(use.sum())} rows came in {lasted:g} s: is the IOC too slow, or the time too short?"
+        )
+    check_plasma(rows, powers, use)
+    fields: dict[str, Field] = {}
+    values: dict[str, Any] = {}
+
+    def add(key: str, value: Any, field: Field) -> None:
+        fields[key], values[key] = field, value
+
+    rates, stds = reduce_run(rows, window, f0_Hz).arrays(list(f0_Hz))
+    for name, rate, std in zip(f0_Hz, rates, stds, strict=True):
+        add(f"{name}_rate", rate, Field("number", RATE_UNIT, "slope of the frequency, zero rate taken off"))
+        add(f"{name}_rate_std", std, Field("number", RATE_UNIT, "standard error"))
+    for name in powers:
+        add(f"{name}_power", rows[f"{name}_power"][use].mean(), Field("number", "W", "mean readback"))
+        add(f"{name}_plasma", int(rows[f"{name}_plasma"][use].min()), Field("integer", None, "1: burnt throughout"))
+    add("gauge_pressure", np.nanmean(rows["gauge_pressure"][use]), Field("number", "mTorr", "mean readback"))
+    add("samples", int(use.sum()), Field("integer"))
+    add("duration_s", rows[TIME][use][-1] - rows[TIME][use][0], Field("number", "s"))
+    zero = window.zero or (float("nan"), float("nan"))
+    times = {"zero_from_s": zero[0], "zero_to_s": zero[1]}
+    times |= {"window_from_s": window.measured[0], "window_to_s": window.measured[1]}
+    for key, value in times.items():
+        add(key, value, Field("number", "s", "process time"))
+    return fields, values

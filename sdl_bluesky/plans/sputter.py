@@ -6,27 +6,26 @@ zero, step by step, whatever happened. A pause makes the machine safe too; the e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-import numpy as np
 from bluesky.utils import MsgGenerator
 
+from sdl_bluesky.analysis.rates import Window
 from sdl_bluesky.devices import Chamber, StreamGoal
-from sdl_bluesky.errors import DeviceError, SDLError
-from sdl_bluesky.physics.qcm import RateFit
+from sdl_bluesky.errors import SDLError
 from sdl_bluesky.plans.conditions import light, set_pressure
 from sdl_bluesky.plans.preflight import check_conditions, check_positive
 from sdl_bluesky.plans.record import Field, Record
-from sdl_bluesky.plans.reduction import LEAST_ROWS, Rows, Window, check_plasma, rate
+from sdl_bluesky.plans.reduction import good_enough, result
 from sdl_bluesky.plans.settings import SputterSettings
 from sdl_bluesky.plans.stubs import Attempt, Interrupted, clear_interlock, make_safe, recorded
 
 ATTEMPTS = 3
-RATE_UNIT = "ng cm^-2 s^-1"
 
 
 @dataclass(frozen=True)
@@ -80,19 +79,21 @@ def measure_rate(
         yield from light(attempt, {source: power}, settings)
         yield from set_pressure(attempt, pressure, settings)
         yield from attempt.hold(settings.settle_s)
-        window, goal = _goal(attempt, {source: power}, judged.name, judged.spec.f0_Hz, settings)
-        attempt.stream.prepare(goal)
+        windows: list[Window] = []
+        reached = good_enough(windows, {source: power}, judged.name, judged.spec.f0_Hz, settings)
+        attempt.stream.prepare(StreamGoal(reached, timeout_s=_longest_s(settings)))
         yield from attempt.kickoff()
         zero_from = chamber.clock.now_s
         yield from attempt.hold(settings.baseline_s)
         zero_to = chamber.clock.now_s
         yield from attempt.move(chamber.source(source).shutter, "Open")
-        window.append(Window(zero_from, zero_to, chamber.clock.now_s + settings.transient_s))
+        begin = chamber.clock.now_s + settings.transient_s
+        windows.append(Window((zero_from, zero_to), (begin, math.inf)))
         yield from attempt.wait("rate", attempt.stream.complete)
-        to = chamber.clock.now_s
+        window = Window((zero_from, zero_to), (begin, chamber.clock.now_s))
         yield from attempt.move(chamber.source(source).shutter, "Closed")
         yield from attempt.finish()
-        return _result(attempt, {source: power}, Window(zero_from, zero_to, window[0].from_s, to))
+        return _result(attempt, {source: power}, window)
 
     return (yield from _experiment(chamber, [source], {**start, **(md or {})}, body))
 
@@ -156,7 +157,7 @@ def cosputter(
         begin = chamber.clock.now_s
         yield from attempt.hold(duration_s)
         yield from attempt.move(chamber.substrate.shutter, "Closed")
-        window = Window(zero_from, zero_to, begin, chamber.clock.now_s)
+        window = Window((zero_from, zero_to), (begin, chamber.clock.now_s))
         for name in powers:
             yield from attempt.move(chamber.source(name).shutter, "Closed")
         yield from attempt.finish()
@@ -210,63 +211,20 @@ def _run(chamber: Chamber, sources: Sequence[str], start: Mapping[str, Any], bod
     return Measurement(opened[0], {key: reading["value"] for key, reading in found[0].read().items()})
 
 
-def _goal(
-    attempt: Attempt, powers: Mapping[str, float], sensor: str, f0_Hz: float, settings: SputterSettings
-) -> tuple[list[Window], StreamGoal]:
-    """A goal for the stream, and the list into which the plan puts the window once the shutter is open."""
-    windows: list[Window] = []
-
-    def reached(rows: Rows) -> bool:
-        if not windows:
-            return False
-        window = windows[0]
-        opened = window.open(rows)
-        if not opened.any():
-            return False
-        check_plasma(rows, powers, opened)
-        waited = float(rows["clock_time"][-1]) - window.from_s
-        if waited >= settings.longest_s:
-            return True
-        if waited < settings.shortest_s or int(opened.sum()) < LEAST_ROWS:
-            return False
-        return rate(rows, sensor, f0_Hz, window).relative_std <= settings.precision
-
-    total = settings.baseline_s + settings.transient_s + settings.longest_s
-    return windows, StreamGoal(reached, timeout_s=2.0 * total + 60.0)
+def _longest_s(settings: SputterSettings) -> float:
+    """Real seconds after which a measurement has failed, whatever its precision."""
+    return 2.0 * (settings.baseline_s + settings.transient_s + settings.longest_s) + 60.0
 
 
 def _result(attempt: Attempt, powers: Mapping[str, float], window: Window, substrate: int | None = None) -> Record:
     """The primary event of an experiment."""
-    chamber, rows = attempt.chamber, attempt.stream.data()
-    opened = window.open(rows)
-    if int(opened.sum()) < 3:
-        raise DeviceError(
-            f"only {int(opened.sum())} rows came in {window.to_s - window.from_s:g} s: is the IOC too slow?"
-        )
-    check_plasma(rows, powers, opened)
-    fields: dict[str, Field] = {}
-    values: dict[str, Any] = {}
-
-    def add(key: str, value: Any, field: Field) -> None:
-        fields[key], values[key] = field, value
-
-    for name, qcm in chamber.qcms.items():
-        fit: RateFit = rate(rows, name, qcm.spec.f0_Hz, window)
-        add(f"{name}_rate", fit.rate, Field("number", RATE_UNIT, "slope of the frequency, zero rate taken off"))
-        add(f"{name}_rate_std", fit.std, Field("number", RATE_UNIT, "standard error"))
+    chamber = attempt.chamber
+    f0_Hz = {name: qcm.spec.f0_Hz for name, qcm in chamber.qcms.items()}
+    fields, values = result(attempt.stream.data(), window, f0_Hz, powers)
     for name in powers:
         source = chamber.source(name)
-        add(f"{name}_power", rows[f"{name}_power"][opened].mean(), Field("number", "W", "mean readback"))
-        add(f"{name}_voltage", source.voltage.get(), Field("number", "V"))
-        add(f"{name}_current", source.current.get(), Field("number", "A"))
-        add(f"{name}_plasma", int(rows[f"{name}_plasma"][opened].min()), Field("integer", None, "1: burnt throughout"))
-    add("gauge_pressure", np.nanmean(rows["gauge_pressure"][opened]), Field("number", "mTorr", "mean readback"))
-    add("samples", int(opened.sum()), Field("integer"))
-    add("duration_s", float(rows["clock_time"][opened][-1] - rows["clock_time"][opened][0]), Field("number", "s"))
-    add("zero_from_s", window.zero_from_s, Field("number", "s", "process time"))
-    add("zero_to_s", window.zero_to_s, Field("number", "s", "process time"))
-    add("window_from_s", window.from_s, Field("number", "s", "process time"))
-    add("window_to_s", window.to_s, Field("number", "s", "process time"))
+        fields |= {f"{name}_voltage": Field("number", "V"), f"{name}_current": Field("number", "A")}
+        values |= {f"{name}_voltage": source.voltage.get(), f"{name}_current": source.current.get()}
     if substrate is not None:
-        add("substrate_number", substrate, Field("integer"))
+        fields["substrate_number"], values["substrate_number"] = Field("integer"), substrate
     return Record("result", fields, values)

@@ -6,6 +6,8 @@ HOME/tiled/           the catalogue's databases, files, configuration and key
 HOME/twin/            configuration, state and log of the simulated instruments
 HOME/truth.json       the hidden truth of the twin: for a judge, read by nothing in this package
 HOME/services.json    addresses of the running services, while they run
+HOME/services.lock    held by the process that keeps the services
+HOME/session.lock     held by the process that runs the lab; reading the catalogue does not need it
 """
 
 from __future__ import annotations
@@ -69,6 +71,16 @@ class Home:
     def services_file(self) -> Path:
         """Written while services run."""
         return self.path / "services.json"
+
+    @property
+    def services_lock(self) -> Path:
+        """Held by the process that keeps the services, see `sdl_bluesky.session.claim`."""
+        return self.path / "services.lock"
+
+    @property
+    def session_lock(self) -> Path:
+        """Held by the one process that is in charge of the machine."""
+        return self.path / "session.lock"
 
     def make(self) -> Home:
         """Make the folders.

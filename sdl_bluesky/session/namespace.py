@@ -1,8 +1,12 @@
-"""What a person finds in the shell and a queue server in its environment: devices by name, plans with typed arguments."""
+"""What a person finds in the shell and a queue server in its environment: devices by name, plans with typed arguments.
 
-from __future__ import annotations
+A queue server describes plans by the annotations of their parameters, so these are types here and not text (no
+``from __future__ import annotations``), and by numpy-style docstrings.
+"""
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -10,18 +14,16 @@ import bluesky.plans as bp
 from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.data.yamlfile import check, read_yaml
-from sdl_bluesky.plans.campaign import run_campaign as campaign_plan
-from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.sputter import cosputter as cosputter_plan
 from sdl_bluesky.plans.sputter import measure_rate as measure_rate_plan
 from sdl_bluesky.plans.stubs import make_safe as make_safe_plan
 from sdl_bluesky.session.open import Session
 
+log = logging.getLogger(__name__)
+
 
 def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]:
     """The plans of a session, with simple typed arguments: the lab is bound, names and numbers are left."""
-    from pathlib import Path
-
     chamber, settings = session.chamber, session.settings
 
     def measure_rate(source: str, power: float, pressure: float, sample: str = "") -> MsgGenerator[Any]:
@@ -56,7 +58,7 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
         pressure : float
             Pressure [mTorr].
         duration : float
-            Time with the substrate shutter open [s].
+            Process time with the substrate shutter open [s].
         sample : str
             Name of the film.
         based_on : dict
@@ -71,8 +73,12 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
         Parameters
         ----------
         campaign : dict or str
-            The content of a campaign file, or its path.
+            The content of a campaign file, or its path on this machine.
         """
+        # here and not above: the agents bring torch, which a session that only measures does without
+        from sdl_bluesky.plans.campaign import run_campaign as campaign_plan
+        from sdl_bluesky.plans.campaign_file import CampaignFile
+
         if isinstance(campaign, str):
             spec = read_yaml(Path(campaign), CampaignFile)
         else:
@@ -88,8 +94,7 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
 
 def namespace(session: Session) -> dict[str, Any]:
     """Names for an interactive session: devices, plans, the RunEngine, the catalogue."""
-    return {
-        **session.chamber.devices,
+    others: dict[str, Any] = {
         **bound_plans(session),
         "session": session,
         "RE": session.RE,
@@ -101,3 +106,6 @@ def namespace(session: Session) -> dict[str, Any]:
         "scan": bp.scan,
         "mv": bps.mv,
     }
+    for name in sorted(session.chamber.devices.keys() & others.keys()):
+        log.warning("device %s is reached as chamber.devices[%r] only: the session has another %s", name, name, name)
+    return {**session.chamber.devices, **others}

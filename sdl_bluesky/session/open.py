@@ -4,14 +4,15 @@ the queue server's worker, the command line and tests.
 
 from __future__ import annotations
 
-import atexit
 import getpass
 import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from sdl_bluesky.data.log import DocumentLog, close_open_runs
 from sdl_bluesky.data.server import api_key
 from sdl_bluesky.devices.spec import ChamberSpec, QCMSpec, SourceSpec
 from sdl_bluesky.errors import ServiceError
+from sdl_bluesky.session.claim import Claim
 from sdl_bluesky.session.epics_env import client_variables, set_client
 from sdl_bluesky.session.home import Home, find_home
 from sdl_bluesky.session.lab import LabFile
@@ -91,6 +93,7 @@ class Session:
         tiled_uri: address of the catalogue's server.
         analysis: the callback that analyses finished runs; None if switched off.
         services: those that this session started itself; None if others keep them.
+        claim: the right to run this lab, which one process at a time has.
     """
 
     lab: LabFile
@@ -104,6 +107,7 @@ class Session:
     tiled_uri: str
     analysis: AnalysisCallback | None = None
     services: Services | None = None
+    claim: Claim | None = None
     _closed: bool = field(default=False, repr=False)
 
     def close(self) -> None:
@@ -111,13 +115,19 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        self.guard.close()
-        if self.analysis is not None:
-            self.analysis.close()
-        self.chamber.close()
-        self.log.close()
-        if self.services is not None:
-            self.services.stop()
+        if self.RE.state == "paused":
+            with suppress(Exception):  # the plan's own fault while it cleans up
+                self.RE.abort(reason="the session was closed while the plan was paused")
+        with ExitStack() as steps:  # done from the last to the first, each one also when another fails
+            if self.claim is not None:
+                steps.callback(self.claim.release)
+            if self.services is not None:
+                steps.callback(self.services.stop)
+            steps.callback(self.log.close)
+            steps.callback(self.chamber.close)
+            if self.analysis is not None:
+                steps.callback(self.analysis.close)
+            steps.callback(self.guard.close)
 
     def __enter__(self) -> Session:
         """Use as a context manager to have it closed."""
@@ -147,11 +157,23 @@ def open_session(
 
     Raises:
         UnitError, LabFileError: the lab file has faults; nothing was started.
-        PortInUse, ServiceMissing, ServiceError: a service cannot be started or reached; what to do is in the message.
+        PortInUse, ServiceMissing, ServiceError: a service cannot be started or reached, or another process runs this
+            lab; what to do is in the message.
     """
     place = home if isinstance(home, Home) else find_home(home, lab if isinstance(lab, LabFile) else None)
     checked = lab if isinstance(lab, LabFile) else place.load_lab(lab)
     place.make()
+    claim = Claim(place.session_lock, "runs this lab")
+    try:
+        session = _start(checked, place, analyse, tell)
+    except BaseException:
+        claim.release()
+        raise
+    session.claim = claim
+    return session
+
+
+def _start(checked: LabFile, place: Home, analyse: bool, tell: Callable[[str], None]) -> Session:
     services = None
     info = place.services()
     if info is not None and (info.lab, info.prefix) != (checked.name, checked.prefix):
@@ -201,7 +223,8 @@ def _open(
     session = Session(
         lab, home, chamber, engine, client, sputter_settings(lab), guard, documents, uri, analysis, services
     )
-    atexit.register(session.close)
+    # as atexit, but also in a process of multiprocessing (a queue server's worker), and never in a forked copy
+    Finalize(None, session.close, exitpriority=100)
     return session
 
 

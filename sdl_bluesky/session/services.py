@@ -20,6 +20,7 @@ from sdl_bluesky.data.server import TiledServer, api_key
 from sdl_bluesky.data.settings import TiledSettings
 from sdl_bluesky.data.writer import start_writer
 from sdl_bluesky.errors import ServiceError
+from sdl_bluesky.session.claim import Claim
 from sdl_bluesky.session.epics_env import free_port
 from sdl_bluesky.session.home import Home, ServiceInfo, own_start
 from sdl_bluesky.session.lab import LabFile
@@ -50,11 +51,7 @@ class Services:
         self._ending = threading.Event()
         self._watcher: threading.Thread | None = None
         home.make()
-        running = home.services()
-        if running is not None:
-            raise ServiceError(
-                f"process {running.pid} serves the data folder {home.path} already: use it, end it, or choose --home"
-            )
+        self._claim = Claim(home.services_lock, "keeps the services of this data folder")
         try:
             self._start()
         except BaseException:
@@ -135,6 +132,7 @@ class Services:
         if running is not None and running.pid == os.getpid():
             with suppress(FileNotFoundError):
                 self.home.services_file.unlink()
+        self._claim.release()
 
     def __enter__(self) -> Services:
         """Use as a context manager to have everything ended."""

@@ -63,7 +63,7 @@ class RingSource:
 
 def random_source(rng, azimuth, radius, diffuse, scale):
     exponent, best, width = rng.uniform(0.9, 1.1), rng.uniform(6, 14), rng.uniform(0.8, 1.3)
-    n0, n1 = rng.uniform(1.0, 2.2), rng.uniform(-0.2, 0.6)
+    n0, n1 = rng.uniform(0.9, 3.2), rng.uniform(-0.2, 0.8)
     return RingSource(azimuth, radius, diffuse, scale, exponent, best, width, n0, n1)
 
 

@@ -1,0 +1,96 @@
+"""A campaign killed with -9 goes on from its documents: nothing repeated, nothing lost, the same decisions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from _lab import LabProcess, lab_data
+
+from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
+from sdl_bluesky.data.catalogue import find_runs, read_table
+from sdl_bluesky.plans.recall import primary, replay
+from sdl_bluesky.session.campaigns import list_campaigns
+from sdl_bluesky.session.catalogue import open_catalogue
+
+pytestmark = pytest.mark.system
+
+CAMPAIGN = {
+    "schema": 1,
+    "name": "resume",
+    "sample": "killed",
+    "seed": 3,
+    "learn": {
+        "cu": {"experiments": 7},
+        "sn": {"experiments": 3, "agent": "sobol"},
+    },
+    "deposit": {"powers": {"cu": "50 W", "sn": "40 W"}, "pressure": "8 mTorr", "duration": "100 s"},
+}
+
+MAIN = "import sys; from sdl_bluesky.cli import main; sys.exit(main(sys.argv[1:] or {!r}))"
+
+
+def sdl(lab: LabProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sdl_bluesky.cli", *arguments]
+    return subprocess.run(command, env=lab.env, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_a_killed_campaign_goes_on_from_its_documents(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yml"
+    file.write_text(yaml.safe_dump(CAMPAIGN, sort_keys=False))
+    arguments = ["campaign", "run", str(file)]
+    with LabProcess(tmp_path, MAIN.format(arguments), prelude="", data=lab_data("auto", speed=200.0)) as lab:
+        for step in range(1, 7):  # six experiments, the last of them BALM's own choice
+            lab.expect(f"{step:3d}  learn:cu", 120.0)
+        opened = 0.0
+        while opened < 1.0:  # in the middle of the seventh
+            opened = lab.get("S1:SHUTTER")
+        os.kill(lab.process.pid, signal.SIGKILL)
+        lab.process.wait()
+
+        with open_catalogue(None, lab.home) as client:
+            [listed] = list_campaigns(client)
+        done = sdl(lab, "campaign", "resume", listed.uid[:8])
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "  6  learn:cu" not in done.stdout
+        assert "  7  learn:cu" in done.stdout
+        again = sdl(lab, "campaign", "resume", listed.uid)
+        assert again.returncode == 1
+        assert "is finished" in again.stderr
+
+        with open_catalogue(None, lab.home) as client:
+            chain = campaign_chain(client, listed.uid)
+            assert [(stop_of(run) or {})["exit_status"] for run in chain] == ["abort", "success"]
+            assert start_of(chain[1])["resumes"] == listed.uid
+            rows = decisions(client, listed.uid)
+            assert [row["step"] for row in rows] == list(range(1, 12))
+            assert [row["stage"] for row in rows] == ["learn:cu"] * 7 + ["learn:sn"] * 3 + ["deposit"]
+            assert {row["outcome"] for row in rows} == {"success"}
+            assert len({row["outcome_uid"] for row in rows}) == 11  # none twice
+
+            runs = {
+                uid: (stop_of(run) or {})["exit_status"] for uid, run in find_runs(client, campaign=listed.uid).items()
+            }
+            interrupted = [uid for uid, status in runs.items() if status == "abort"]
+            assert len(interrupted) == 1
+            assert set(runs) - set(interrupted) == {row["outcome_uid"] for row in rows}  # none lost
+            for row in rows[:7]:  # agents learned from readbacks, and each decision says from which runs
+                data = primary(find_runs(client, uid=row["outcome_uid"]).values().first())
+                assert row["outcome_row"]["power"] == data["cu_power"]
+                assert row["outcome_row"]["rate"] == data["qcm1_rate"]
+                assert row["based_on"] == [earlier["outcome_uid"] for earlier in rows[: row["step"] - 1]]
+            assert len(read_table(find_runs(client, plan_name="cosputter").values().first(), "qcm")) > 5
+
+            differences = [row.difference for row in replay(client, listed.uid)]
+            assert len(differences) == 10
+            assert max(differences) <= 1e-9
+
+        checked = sdl(lab, "campaign", "replay", listed.uid)
+        assert checked.returncode == 0, checked.stderr
+        shown = sdl(lab, "campaign", "list")
+        assert "finished" in shown.stdout

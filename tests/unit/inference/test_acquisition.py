@@ -1,0 +1,93 @@
+"""Acquisitions against their definitions, and the initial designs."""
+
+import numpy as np
+import pytest
+
+from sdl_bluesky.errors import UnknownName
+from sdl_bluesky.inference import acquisition, design
+from sdl_bluesky.inference.gp import FullyBayesianGP, Noise, PowerScaledGP, Prior
+from sdl_bluesky.inference.posterior import Components
+
+BOX = ((10.0, 100.0), (4.0, 20.0))
+
+
+class Fixed:
+    """A posterior of two nodes with the given predictions."""
+
+    def __init__(self, mean, variance, noise):
+        self.parts = Components(*(np.array(k, dtype=float) for k in (mean, variance, noise)), np.array([0.5, 0.5]))
+
+    def components(self, x):
+        return self.parts
+
+
+def test_entropies_by_hand():
+    two = Fixed([[0, 1], [0, 3]], [[1, 1], [3, 1]], [[0.5, 0.5], [0.5, 0.5]])
+    log = 0.5 * np.log(2 * np.pi * np.e)
+    assert acquisition.balm(two, None, None) == pytest.approx(log + 0.5 * np.log([2.5, 2.5]))
+    assert acquisition.alm(two, None, None) == pytest.approx(log + 0.5 * np.log([2.5, 1.5]))
+    first = 0.5 * np.log(2.5) - 0.25 * (np.log(1.5) + np.log(3.5))
+    second = 0.5 * np.log(2.5) - 0.5 * np.log(1.5)
+    assert acquisition.bald(two, None, None) == pytest.approx([first, second])
+
+
+def test_balm_does_not_follow_the_noise():
+    same = Fixed([[5, 50], [5, 50]], [[1, 1], [1, 1]], [[0.1, 9], [0.1, 9]])
+    value = acquisition.balm(same, None, None)
+    assert value[0] == pytest.approx(value[1])
+
+
+def test_nipv_is_what_a_fantasy_reading_leaves():
+    prior = Prior(noise=Noise((1e-6, 1e-6), (0.5, 0.3)))
+    rng = np.random.default_rng(0)
+    low, high = np.array(BOX).T
+    x = low + rng.random((6, 2)) * (high - low)
+    posterior = FullyBayesianGP(BOX, prior, nodes=16).fit(x, 0.4 * x[:, 0])
+    domain = design.sobol(BOX, 32)
+    for point in domain[:3]:
+        after = posterior.believe(point[None]).components(domain)
+        now = posterior.components(domain)
+        left = float((now.weight @ after.variance + now.spread).mean())
+        assert acquisition.nipv(posterior, point[None], domain)[0] == pytest.approx(-left, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", acquisition.ACQUISITIONS)
+def test_a_measured_place_is_worth_less_than_a_far_one(name):
+    x = np.array([[20.0, 5.0], [20.0, 5.5], [25.0, 5.0], [22.0, 6.0]])
+    posterior = PowerScaledGP(BOX).fit(x, 0.4 * x[:, 0])
+    near, far = acquisition.acquisition(name)(posterior, [[21.0, 5.2], [95.0, 18.0]], design.grid(BOX, 100))
+    assert far > near
+
+
+def test_unknown_names():
+    with pytest.raises(UnknownName, match="balm"):
+        acquisition.acquisition("ei")
+    with pytest.raises(UnknownName, match="corners"):
+        design.initial_design("grid", BOX)
+
+
+def test_corners_and_centre():
+    points = design.initial_design("corners", BOX).tolist()
+    assert len(points) == 5
+    assert points[-1] == [55.0, 12.0]
+    assert {tuple(p) for p in points[:4]} == {(10, 4), (10, 20), (100, 4), (100, 20)}
+    assert [len(design.corners([(0.0, 1.0)] * d)) for d in (1, 2, 3)] == [3, 5, 9]
+
+
+@pytest.mark.parametrize("name", ["sobol", "random"])
+def test_sequences(name):
+    draw = getattr(design, name)
+    points = design.initial_design(name, BOX, seed=2)
+    assert points.shape == (5, 2)
+    assert np.all((points >= np.array(BOX)[:, 0]) & (points <= np.array(BOX)[:, 1]))
+    assert np.array_equal(points, draw(BOX, 5, seed=2))
+    assert draw(BOX, 20, seed=2)[7:12] == pytest.approx(draw(BOX, 5, seed=2, first=7))
+    assert not np.allclose(points, draw(BOX, 5, seed=3))
+
+
+def test_grid():
+    assert design.grid(BOX).shape == (961, 2)
+    assert design.grid(BOX)[0].tolist() == [10.0, 4.0]
+    assert design.grid(BOX)[-1].tolist() == [100.0, 20.0]
+    assert design.grid(BOX[:1]).shape == (1000, 1)
+    assert design.grid([(0.0, 1.0)] * 3).shape == (1000, 3)
