@@ -21,6 +21,7 @@ from sdl_bluesky.physics.geometry import Array
 
 MODELS = ("power-scaled", "standard")
 _LEAST_ROWS_TO_STOP = 5
+_FITS_KEPT = 4
 _MOST_AT_ONE_PLACE = 3
 _SAME_PLACE = 0.01  # of the width of the bounds
 
@@ -190,8 +191,8 @@ class RateAgent(ABC):
             if n < 1:
                 raise Unidentifiable("no rows ingested yet: nothing can be predicted")
             self._fits[n] = self.model.fit(*self.ledger.arrays(n))
-            for old in sorted(self._fits)[:-3]:
-                del self._fits[old]
+            while len(self._fits) > _FITS_KEPT:
+                del self._fits[next(iter(self._fits))]
         return self._fits[n]
 
     def predict(self, x: ArrayLike) -> tuple[Array, Array]:

@@ -26,7 +26,7 @@ from sdl_bluesky.physics.geometry import Array
 Acquisition = Callable[[Posterior, ArrayLike, ArrayLike], Array]
 
 _NIPV_NODES = 32
-_NIPV_CHUNK = 256
+_NIPV_CHUNK = 64
 
 
 def entropy(variance: ArrayLike) -> Array:

@@ -14,11 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.errors import OutOfRange, Unidentifiable
-from sdl_bluesky.inference.posterior import Data, Posterior, kernel
+from sdl_bluesky.inference.posterior import Data, Posterior, gram
 from sdl_bluesky.inference.sampler import sample
 from sdl_bluesky.physics.geometry import Array
 
@@ -116,11 +115,11 @@ class FullyBayesianGP:
             raise Unidentifiable("no readings: a model needs one or more")
         offset, scale = self._scale(y, b)
         data = Data(
-            z=torch.from_numpy(z),
-            b=torch.from_numpy(b),
-            y=torch.from_numpy((y - offset) / scale),
-            given=torch.from_numpy((given / scale) ** 2),
-            size=torch.from_numpy(np.abs(y) / scale),
+            z=z,
+            b=b,
+            y=(y - offset) / scale,
+            given=(given / scale) ** 2,
+            size=np.abs(y) / scale,
             constant=self.prior.constant**2,
         )
         p = self.prior
@@ -165,11 +164,18 @@ class PowerScaledGP(FullyBayesianGP):
 
 def log_likelihood(data: Data, theta: Array) -> Array:
     """Log marginal likelihood [m] of hyper-parameters [m, d + 3] (logarithms of lengths, signal, the two noises)."""
-    t = torch.from_numpy(theta)
-    k = kernel(data, t, data.z, data.b, data.z, data.b)
-    k = k + torch.diag_embed(data.noise(t))
-    root, info = torch.linalg.cholesky_ex(k)
-    u = torch.linalg.solve_triangular(root, data.y[None, :, None].expand(len(t), -1, 1), upper=False)
-    log_det = torch.log(torch.diagonal(root, dim1=-2, dim2=-1)).sum(-1)
-    value = -0.5 * (u**2).sum((-2, -1)) - log_det - 0.5 * data.y.numel() * np.log(2 * np.pi)
-    return torch.where(info == 0, value, torch.full_like(value, -torch.inf)).numpy()
+    n = data.y.size
+    noise = data.noise(theta)
+    k = np.empty((len(theta), n + 1, n + 1))
+    k[:, :n, :n] = gram(data, theta)
+    # y as a further row: the last row of the Cholesky factor is then L^-1 y; the corner only has to be large enough
+    k[:, n, :n] = k[:, :n, n] = data.y
+    k[:, n, n] = 1.0 + 2.0 * (data.y @ data.y) / noise.min(axis=1)
+    try:
+        root = np.linalg.cholesky(k)
+    except np.linalg.LinAlgError:
+        if len(theta) == 1:
+            return np.array([-np.inf])
+        return np.concatenate([log_likelihood(data, theta[i : i + 1]) for i in range(len(theta))])
+    log_det = np.log(np.diagonal(root, axis1=1, axis2=2)[:, :n]).sum(axis=1)
+    return -0.5 * np.sum(root[:, n, :n] ** 2, axis=1) - log_det - 0.5 * n * np.log(2 * np.pi)

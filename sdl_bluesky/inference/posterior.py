@@ -1,4 +1,8 @@
-"""Posterior of a Gaussian process over weighted hyper-parameter nodes."""
+"""Posterior of a Gaussian process over weighted hyper-parameter nodes.
+
+All in numpy, in blocks too small for the threads of a linear-algebra library: the floats do not depend on the number of
+threads, and nothing waits for a busy core, as batched torch does beside a running laboratory.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,12 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from sdl_bluesky.inference.sampler import Nodes, thinned
 from sdl_bluesky.physics.geometry import Array
 
-_CHUNK = 256
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,16 @@ class Data:
         constant: variance of the constant of h.
     """
 
-    z: Tensor
-    b: Tensor
-    y: Tensor
-    given: Tensor
-    size: Tensor
+    z: Array
+    b: Array
+    y: Array
+    given: Array
+    size: Array
     constant: float
 
-    def noise(self, theta: Tensor) -> Tensor:
+    def noise(self, theta: Array) -> Array:
         """Noise variance of the readings for every node [m, n]."""
-        relative, absolute = torch.exp(2 * theta[:, -2, None]), torch.exp(2 * theta[:, -1, None])
+        relative, absolute = np.exp(2 * theta[:, -2, None]), np.exp(2 * theta[:, -1, None])
         return relative * self.size**2 + absolute + self.given
 
 
@@ -51,14 +53,33 @@ class Model(Protocol):
         ...
 
 
-def kernel(data: Data, theta: Tensor, z1: Tensor, b1: Tensor, z2: Tensor, b2: Tensor) -> Tensor:
+def kernel(constant: float, theta: Array, z1: Array, b1: Array, z2: Array, b2: Array) -> Array:
     """b1 b2 (constant + signal^2 Matern-5/2) for every node: [m, n1, n2]."""
     d = z1.shape[-1]
-    squares = ((z1[:, None, :] - z2[None, :, :]) ** 2).permute(2, 0, 1).reshape(d, -1)
-    r = (5.0 * torch.exp(-2 * theta[:, :d]) @ squares).sqrt_()
-    matern = torch.addcmul(r + 1.0, r, r, value=1.0 / 3.0).mul_(r.neg_().exp_())
-    matern.mul_(torch.exp(2 * theta[:, d, None])).add_(data.constant)
-    return matern.mul_((b1[:, None] * b2[None, :]).reshape(-1)).reshape(len(theta), len(z1), len(z2))
+    r = np.zeros((len(theta), len(z1), len(z2)))
+    for k in range(d):
+        square = (z1[:, None, k] - z2[None, :, k]) ** 2
+        r += (5.0 * np.exp(-2 * theta[:, k]))[:, None, None] * square
+    np.sqrt(r, out=r)
+    out = r / 3.0
+    out += 1.0
+    out *= r
+    out += 1.0  # 1 + r + r^2 / 3
+    np.negative(r, out=r)
+    np.exp(r, out=r)
+    out *= r
+    out *= np.exp(2 * theta[:, d])[:, None, None]
+    out += constant
+    out *= b1[:, None] * b2[None, :]
+    return out
+
+
+def gram(data: Data, theta: Array) -> Array:
+    """Covariance of the readings, noise included, for every node: [m, n, n]."""
+    out = kernel(data.constant, theta, data.z, data.b, data.z, data.b)
+    n = len(data.b)
+    out[:, np.arange(n), np.arange(n)] += data.noise(theta)
+    return out
 
 
 @dataclass(frozen=True)
@@ -106,41 +127,30 @@ class Posterior:
     scale: float
 
     @cached_property
-    def _theta(self) -> Tensor:
-        return torch.from_numpy(self.nodes.theta)
+    def _solved(self) -> tuple[Array, Array]:
+        """Inverse Cholesky factor [m, n, n], and its product with y [m, 1, n]."""
+        inverse = np.asarray(np.linalg.inv(np.linalg.cholesky(gram(self.data, self.nodes.theta))), dtype=np.float64)
+        return inverse, (inverse @ self.data.y)[:, None, :]
 
-    @cached_property
-    def _solved(self) -> tuple[Tensor, Tensor]:
-        """Cholesky factor [m, n, n] and L^-1 y [m, n, 1]."""
-        data, theta = self.data, self._theta
-        k = kernel(data, theta, data.z, data.b, data.z, data.b) + torch.diag_embed(data.noise(theta))
-        root = torch.linalg.cholesky(k)
-        y = data.y[None, :, None].expand(len(theta), -1, 1)
-        return root, torch.linalg.solve_triangular(root, y, upper=False)
-
-    def _reach(self, x: ArrayLike) -> tuple[Tensor, Tensor, Tensor]:
-        """z [q, d], b [q] and L^-1 k(data, x) [m, n, q]."""
-        z_np, b_np = self.model.transform(x)
-        z, b = torch.from_numpy(z_np), torch.from_numpy(b_np)
-        cross = kernel(self.data, self._theta, self.data.z, self.data.b, z, b)
-        return z, b, torch.linalg.solve_triangular(self._solved[0], cross, upper=False)
+    def _reach(self, z: Array, b: Array) -> Array:
+        """L^-1 k(data, x) for every node [m, n, q]."""
+        return self._solved[0] @ kernel(self.data.constant, self.nodes.theta, self.data.z, self.data.b, z, b)
 
     def components(self, x: ArrayLike) -> Components:
         """Prediction of each node at x [q, d]."""
-        x = np.asarray(x, dtype=float)
-        parts = [self._block(x[i : i + _CHUNK]) for i in range(0, max(len(x), 1), _CHUNK)]
-        mean, variance = (np.concatenate(p, axis=1) for p in zip(*parts))
-        relative, absolute = np.exp(2 * self.nodes.theta[:, -2, None]), np.exp(2 * self.nodes.theta[:, -1, None])
+        z, b = self.model.transform(x)
+        theta = self.nodes.theta
+        prior = (self.data.constant + np.exp(2 * theta[:, -3, None])) * b**2
+        mean, variance = np.empty_like(prior), np.empty_like(prior)
+        for i in range(0, len(b), _CHUNK):
+            q = slice(i, i + _CHUNK)
+            v = self._reach(z[q], b[q])
+            mean[:, q] = (self._solved[1] @ v)[:, 0]
+            variance[:, q] = np.maximum(prior[:, q] - np.einsum("mnq,mnq->mq", v, v), 1e-12 * prior[:, q])
+        mean, variance = self.offset + self.scale * mean, self.scale**2 * variance
+        relative, absolute = np.exp(2 * theta[:, -2, None]), np.exp(2 * theta[:, -1, None])
         noise = relative * mean**2 + absolute * self.scale**2
         return Components(mean, variance, noise, self.nodes.weight)
-
-    def _block(self, x: Array) -> tuple[Array, Array]:
-        _, b, v = self._reach(x)
-        mean = (self._solved[1].transpose(1, 2) @ v)[:, 0]
-        signal = torch.exp(2 * self._theta[:, -3, None])
-        prior = (self.data.constant + signal) * b**2
-        variance = torch.maximum(prior - torch.linalg.vecdot(v, v, dim=1), 1e-12 * prior)
-        return self.offset + self.scale * mean.numpy(), self.scale**2 * variance.numpy()
 
     def predict(self, x: ArrayLike) -> tuple[Array, Array]:
         """Mean [q] and standard deviation [q] of the latent quantity at x [q, d]."""
@@ -149,10 +159,11 @@ class Posterior:
 
     def node_covariance(self, x1: ArrayLike, x2: ArrayLike) -> Array:
         """Latent covariance of each node between x1 [q1, d] and x2 [q2, d]: [m, q1, q2]."""
-        z1, b1, v1 = self._reach(x1)
-        z2, b2, v2 = self._reach(x2)
-        prior = kernel(self.data, self._theta, z1, b1, z2, b2)
-        return self.scale**2 * (prior - v1.transpose(1, 2) @ v2).numpy()
+        (z1, b1), (z2, b2) = self.model.transform(x1), self.model.transform(x2)
+        out = kernel(self.data.constant, self.nodes.theta, z1, b1, z2, b2)
+        out -= np.swapaxes(self._reach(z1, b1), 1, 2) @ self._reach(z2, b2)
+        out *= self.scale**2
+        return out
 
     def covariance(self, x: ArrayLike) -> Array:
         """Joint covariance [q, q] of the latent quantity, uncertainty of the hyper-parameters included."""
@@ -204,17 +215,14 @@ class Posterior:
         x = np.asarray(x, dtype=float)
         z, b = self.model.transform(x)
         y = (self.components(x).mixture_mean - self.offset) / self.scale
-        data = self.data
-        y_t = torch.from_numpy(y)
-        size = torch.abs(y_t + self.offset / self.scale)
-        return replace(
-            self,
-            data=replace(
-                data,
-                z=torch.cat([data.z, torch.from_numpy(z)]),
-                b=torch.cat([data.b, torch.from_numpy(b)]),
-                y=torch.cat([data.y, y_t]),
-                given=torch.cat([data.given, torch.zeros_like(y_t)]),
-                size=torch.cat([data.size, size]),
-            ),
+        size = np.abs(y + self.offset / self.scale)
+        old = self.data
+        data = replace(
+            old,
+            z=np.concatenate([old.z, z]),
+            b=np.concatenate([old.b, b]),
+            y=np.concatenate([old.y, y]),
+            given=np.concatenate([old.given, np.zeros_like(y)]),
+            size=np.concatenate([old.size, size]),
         )
+        return replace(self, data=data)

@@ -64,7 +64,7 @@ def agent_for(spec: CampaignFile, source: str) -> Any:
         model=learn.model,
         acquisition=learn.acquisition,
         initial=learn.initial,
-        tolerance=learn.tolerance,
+        tolerance=None if learn.tolerance is None else learn.tolerance / 100.0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -77,6 +78,7 @@ def _make_ipython(home: Home) -> TerminalInteractiveShell:
     app.initialize([])
     shell: TerminalInteractiveShell = app.shell
     shell.set_custom_exc((SDLError,), _show_error)
+    logging.getLogger("bluesky").addFilter(_is_unexpected)
     return shell
 
 
@@ -114,6 +116,11 @@ def _show_error(
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
     sys.stderr.write(f"{kind.__name__}: {error}{notes}\n")
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Whether a message of the RunEngine tells something that `_show_error` will not."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], SDLError)
 
 
 def _welcome(session: Session) -> str:

@@ -177,6 +177,7 @@ def test_predicted_error_stops_twice_in_a_row():
     n = len(steps)
     assert max(agent.predicted_error(n), agent.predicted_error(n - 1)) < 0.03
     assert agent.predicted_error(n - 2) > 0.03 or n == 6
+    assert agent.predicted_error(2) > 0.0  # long ago: not kept, fitted again
 
 
 def test_bad_rows_are_named_and_the_good_ones_kept():

@@ -56,7 +56,9 @@ class RingSource:
         position, axis = place(self.azimuth)
         n = self.n0 + self.n1 * np.log(pressure / 8.0)
         emitted = self.scale * (power / 40.0) ** self.exponent
-        emitted *= np.exp(-0.5 * (np.log(pressure / self.best) / self.width) ** 2) * (1 - 0.0015 * power * (pressure / 20) ** 0.5)
+        emitted *= np.exp(-0.5 * (np.log(pressure / self.best) / self.width) ** 2) * (
+            1 - 0.0015 * power * (pressure / 20) ** 0.5
+        )
         middle = ring(position, axis, np.zeros((1, 3)), n, self.radius)
         return emitted * ((1 - self.diffuse) * ring(position, axis, points, n, self.radius) / middle + self.diffuse)
 

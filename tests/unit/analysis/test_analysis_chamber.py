@@ -23,7 +23,7 @@ def test_a_chamber_is_read_from_a_start_document():
     assert chamber.pressure_mTorr == (2.0, 20.0)
     assert chamber.x_mm[[0, 1, -1]].tolist() == [-25.0, -24.0, 25.0]
     assert chamber.y_mm.tolist() == [-10.0, 0.0, 10.0]
-    with pytest.raises(UnknownName, match="'tin'.*'cu'"):
+    with pytest.raises(UnknownName, match=r"'tin'.*'cu'"):
         chamber.source("tin")
 
 

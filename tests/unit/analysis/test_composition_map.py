@@ -121,7 +121,7 @@ def test_weak_sensors_are_left_out_and_weak_sources_refused():
 
 def test_bad_input_is_refused():
     good = rates(0, 5e4, 1.8)
-    with pytest.raises(OutOfRange, match="'s0'.*not finite"):
+    with pytest.raises(OutOfRange, match=r"'s0'.*not finite"):
         make([SourceRates("s0", "Cu", good.geometry, good.mean * np.nan, good.cov)])
     with pytest.raises(OutOfRange, match="3 sensors"):
         make([SourceRates("s0", "Cu", good.geometry, good.mean[:2], good.cov)])

@@ -27,7 +27,7 @@ def experiment(seed, tooling_std=0.01, like=0.3, use_totals=True):
     radius, diffuse = rng.uniform(0.8, 2.4), rng.uniform(0.0, 0.1)
     powers, pressure = rng.uniform(20, 90, 2), rng.uniform(4.5, 15)
     known, fluxes, errors = [], [], []
-    total, total_variance = np.zeros(3), np.zeros(3)
+    total = np.zeros(3)
     for k, element in enumerate(ELEMENTS):
         source = random_source(
             rng,
@@ -57,7 +57,12 @@ def experiment(seed, tooling_std=0.01, like=0.3, use_totals=True):
 
 @pytest.mark.timeout(120)
 def test_a_map_from_ten_runs_a_source_is_as_good_as_it_says():
-    rms, centre, coverage, rate = np.array([experiment(seed) for seed in range(10)]).T
+    unlike = (
+        0.3,
+        0.6,
+        1.0,
+    )  # the prior of the mismatch is cautious for the first, right for the second, bold for the third
+    rms, centre, coverage, rate = np.array([experiment(seed, like=unlike[seed % 3]) for seed in range(12)]).T
     assert np.median(rms) <= 1.0
     assert np.median(centre) <= 0.01
     assert 0.8 <= coverage.mean() <= 1.0

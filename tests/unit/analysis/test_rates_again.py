@@ -91,7 +91,9 @@ def test_what_cannot_be_reduced_is_said():
 def chamber():
     position, axis = place(0.0)
     sources = {"cu": {"element": "Cu", "position_cm": list(position), "axis": list(axis)}}
-    sensors = {f"qcm{k + 1}": {"position_cm": list(p), "normal": [0, 0, 1], "f0_Hz": 6e6} for k, p in enumerate(SENSORS)}
+    sensors = {
+        f"qcm{k + 1}": {"position_cm": list(p), "normal": [0, 0, 1], "f0_Hz": 6e6} for k, p in enumerate(SENSORS)
+    }
     geometry = {"sources": sources, "sensors": sensors, "tooling_std": 0.01}
     geometry |= {"map": {"x_mm": [-25, 25, 5], "y_mm": [-25, 25, 5]}}
     geometry |= {"ranges": {"power_W": [10, 100], "pressure_mTorr": [2, 20]}}

@@ -95,7 +95,7 @@ def test_too_little_is_refused(data):
     points, rates, std = data
     with pytest.raises(WeakSignal, match="2 of 2 runs"):
         learn(points[:2], rates[:2], std[:2])
-    with pytest.raises(WeakSignal, match="0 of 12 runs.*qcm3 left out"):
+    with pytest.raises(WeakSignal, match=r"0 of 12 runs.*qcm3 left out"):
         learn(points, rates * np.nan, std)
     with pytest.raises(OutOfRange, match="do not belong"):
         learn(points, rates[:, :2], std)

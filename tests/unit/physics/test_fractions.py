@@ -21,7 +21,7 @@ RATES = arrays(float, (3, 4), elements=st.floats(1e-3, 1e3))
 
 
 def test_atomic_masses():
-    assert MASSES == pytest.approx([63.546, 118.71, 26.9815], rel=1e-4)
+    assert pytest.approx([63.546, 118.71, 26.9815], rel=1e-4) == MASSES
     with pytest.raises(UnknownName, match="Xx"):
         atomic_mass("Xx")
 
