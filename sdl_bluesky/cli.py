@@ -244,7 +244,11 @@ def _catalogue(options: argparse.Namespace) -> Any:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--lab", type=Path, help="lab file (default: the data folder's, $SDL_LAB, ./startup/lab.yml, or the shipped one)")
+    common.add_argument(
+        "--lab",
+        type=Path,
+        help="lab file (default: the data folder's, $SDL_LAB, ./startup/lab.yml, or the shipped one)",
+    )
     common.add_argument(
         "--home", type=Path, help="data folder (default: $SDL_HOME, or one of yours named after the lab)"
     )

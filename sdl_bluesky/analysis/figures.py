@@ -37,16 +37,22 @@ def png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _panel(fig: Figure, ax: Axes, x: Array, y: Array, z: Array, colours: str, label: str, title: str) -> None:
-    mesh = ax.pcolormesh(x, y, z, cmap=colours, shading="gouraud", rasterized=True)
-    bar = fig.colorbar(mesh, ax=ax, shrink=0.92)
+def _panel(
+    fig: Figure, ax: Axes, x: Array, y: Array, z: Array, colours: str, label: str, title: str, most: float | None = None
+) -> None:
+    """A map of z [y, x]; what is above `most` has the last colour."""
+    beyond = most is not None and most < float(z.max())
+    mesh = ax.pcolormesh(x, y, z, cmap=colours, shading="gouraud", rasterized=True, vmax=most if beyond else None)
+    bar = fig.colorbar(mesh, ax=ax, shrink=0.92, extend="max" if beyond else "neither")
     bar.set_label(label, color=INK)
     bar.outline.set_visible(False)  # type: ignore[operator]
     ax.set_title(title, loc="left", fontsize=10, color=INK)
     ax.spines[:].set_color(GREY)
     ax.tick_params(colors=INK, labelsize=8)
     if float(np.ptp(z)) > 0:
-        lines = ax.contour(x, y, z, levels=6, colors="white", linewidths=0.6, alpha=0.8)
+        shown = np.minimum(z, most) if most is not None else z
+        colour = "white" if colours == VALUE_MAP else GREY
+        lines = ax.contour(x, y, shown, levels=6, colors=colour, linewidths=0.6, alpha=0.8)
         ax.clabel(lines, fontsize=7, fmt="%.3g")
 
 
@@ -81,18 +87,22 @@ def rate_surface_figure(
     return png(fig)
 
 
-def learning_curve_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str, title: str) -> bytes:
-    """One line per name over the number of experiments, (experiments [n], value [n]) each; logarithmic upwards."""
-    fig = figure(7.0, 3.4)
+def learning_curve_figure(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]], ylabel: str, title: str
+) -> bytes:
+    """Expected error (line) and error made (open circles) over experiments, by name: (experiment, expected, made) [n]."""
+    fig = figure(7.6, 3.6)
     ax = fig.subplots()
-    for (name, (steps, values)), colour in zip(curves.items(), COLOURS * (1 + len(curves) // len(COLOURS))):
-        n, v = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
-        fine = np.isfinite(v) & (v > 0)
-        if fine.any():
-            ax.plot(n[fine], v[fine], "o-", color=colour, ms=4, lw=1.6, label=name)
+    for (name, columns), colour in zip(curves.items(), COLOURS * (1 + len(curves) // len(COLOURS))):
+        n, expected, made = (np.asarray(k, dtype=float) for k in columns)
+        styles = {"expected": {"ls": "-", "ms": 4}, "made": {"ls": "", "ms": 7, "mfc": "white"}}
+        for values, (what, style) in zip((expected, made), styles.items()):
+            fine = np.isfinite(values) & (values > 0)
+            if fine.any():
+                ax.plot(n[fine], values[fine], marker="o", color=colour, lw=1.6, label=f"{name}: {what}", **style)
     if ax.lines:
         ax.set_yscale("log")
-        ax.legend(frameon=False, fontsize=9)
+        ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("{x:g}")
         ax.tick_params(axis="y", which="minor", labelsize=7, colors=GREY)

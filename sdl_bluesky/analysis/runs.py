@@ -95,23 +95,29 @@ def read_experiment(run: Container) -> Experiment:
     )
 
 
-def read_experiments(client: Container, uids: Sequence[str], source: str) -> list[Experiment]:
+def read_experiments(client: Container, uids: Sequence[str], source: str, asker: Mapping[str, Any]) -> list[Experiment]:
     """The results of several single-source runs, in the order given.
 
+    Args:
+        client: root of the catalogue.
+        uids: of the runs.
+        source: the one that they measured.
+        asker: start document of the run that is analysed with them; sources and sensors must stand where they stood.
+
     Raises:
-        CatalogueError: one is missing, unfinished, of another source or of another geometry than the first.
+        CatalogueError: one is missing, unfinished, of another source, or of another geometry.
     """
     found: list[Experiment] = []
     for uid in uids:
         experiment = read_experiment(finished_run(client, uid))
         if experiment.sources != (source,):
-            raise CatalogueError(
-                f"run {uid} measured {', '.join(experiment.sources) or 'no source'}, not {source} alone"
-            )
-        if found and experiment.start["geometry"] != found[0].start["geometry"]:
-            raise CatalogueError(
-                f"run {uid} was made in another geometry than {found[0].uid}: they do not make one surface"
-            )
+            measured = ", ".join(experiment.sources) or "no source"
+            raise CatalogueError(f"run {uid} measured {measured}, not {source} alone")
+        for part in ("sources", "sensors"):
+            if experiment.start["geometry"][part] != asker["geometry"][part]:
+                raise CatalogueError(
+                    f"the {part} of run {uid} do not stand where those of run {asker['uid']} stand: learn them again"
+                )
         found.append(experiment)
     if not found:
         raise CatalogueError(f"source {source!r}: no runs are named that measured it")

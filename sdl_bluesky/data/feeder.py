@@ -10,18 +10,17 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from sdl_bluesky.data.columns import Columns, Misfit
+from sdl_bluesky.data.columns import Misfit
 from sdl_bluesky.data.feed import RunFeed
+from sdl_bluesky.data.journal import Journal, Run, State
 from sdl_bluesky.data.layout import container_of
-from sdl_bluesky.data.ledger import Ledger, delete, find
-from sdl_bluesky.data.logfile import RunIndex, log_files, read_entries
+from sdl_bluesky.data.ledger import delete, find
+from sdl_bluesky.data.logfile import log_files, read_entries
 from sdl_bluesky.data.report import Report
 from sdl_bluesky.errors import ServiceMissing
 
@@ -34,58 +33,6 @@ BATCH = 2000
 _STEP_S = 0.5
 GIVE_UP = 3
 _LONGEST_PAUSE_S = 60.0
-
-
-class State(Enum):
-    """Where a run stands: written as it comes; there already, to be compared; to be written anew; complete."""
-
-    LIVE = "live"
-    COMPARE = "compare"
-    REWRITE = "rewrite"
-    DONE = "done"
-
-
-@dataclass(eq=False)
-class _Run:
-    uid: str
-    container: str
-    start: int
-    state: State = State.REWRITE
-    ledger: Ledger = field(default_factory=Ledger)
-    columns: Columns = field(default_factory=Columns)
-    feed: RunFeed | None = None
-    compared: int = 0
-    attempts: int = 0
-    retry_at: float = 0.0
-    reason: str = ""
-
-    def up_to_date(self) -> bool:
-        """True if the catalogue holds all of the run that was read."""
-        if self.state is State.COMPARE:
-            return self.compared == self.ledger.documents
-        return self.state is State.DONE or (self.state is State.LIVE and not (self.feed and self.feed.waiting))
-
-
-@dataclass(eq=False)
-class _Log:
-    path: Path
-    offset: int = 0
-    size: int = -1
-    index: RunIndex = field(default_factory=RunIndex)
-    runs: dict[str, _Run] = field(default_factory=dict)
-    done: dict[str, int] = field(default_factory=dict)
-
-    def forget(self, run: _Run) -> None:
-        """Keep no more of a complete run than where it began."""
-        self.done[run.uid] = run.start
-        self.runs.pop(run.uid, None)
-
-    def documents(self, run: _Run) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The documents of a run, as far as the log was read."""
-        index = RunIndex()
-        for name, doc, *_ in read_entries(self.path, run.start, self.offset):
-            if index.run_of(name, doc) == run.uid:
-                yield name, doc
 
 
 class Feeder:
@@ -101,7 +48,7 @@ class Feeder:
         self, directory: Path | str, client: Container, progress: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         self.directory, self._client, self._progress = Path(directory), client, progress or {}
-        self._logs: dict[Path, _Log] = {}
+        self._logs: dict[Path, Journal] = {}
         self._seen: dict[str, set[str]] = {"written": set(), "skipped": set(), "repaired": set()}
         self._events = 0
         self._containers: dict[str, Container] = {}
@@ -149,15 +96,15 @@ class Feeder:
             state[path.name] = {"read": journal.offset, "resume": resume, "done": journal.done}
         return state
 
-    def _open_runs(self) -> list[_Run]:
+    def _open_runs(self) -> list[Run]:
         return [run for journal in self._logs.values() for run in journal.runs.values()]
 
-    def _new_log(self, path: Path) -> _Log:
+    def _new_log(self, path: Path) -> Journal:
         known = self._progress.get(path.name, {})
         offset = known.get("resume", 0)
-        return _Log(path, offset=offset if offset <= path.stat().st_size else 0, done=dict(known.get("done", {})))
+        return Journal(path, offset=offset if offset <= path.stat().st_size else 0, done=dict(known.get("done", {})))
 
-    def _read(self, journal: _Log) -> int:
+    def _read(self, journal: Journal) -> int:
         size = journal.path.stat().st_size
         if size in (journal.offset, journal.size):  # nothing new, or only the torn line that was seen before
             return 0
@@ -171,7 +118,7 @@ class Feeder:
         journal.size = size
         return handled
 
-    def _take(self, journal: _Log, name: str, doc: dict[str, Any], offset: int) -> None:
+    def _take(self, journal: Journal, name: str, doc: dict[str, Any], offset: int) -> None:
         try:
             uid = journal.index.run_of(name, doc)
         except (KeyError, TypeError) as error:
@@ -180,7 +127,7 @@ class Feeder:
         if uid is None or uid in journal.done:
             return
         if name == "start":
-            journal.runs[uid] = _Run(uid, container_of(doc), offset)
+            journal.runs[uid] = Run(uid, container_of(doc), offset)
         run = journal.runs.get(uid)
         if run is None:
             return
@@ -193,14 +140,14 @@ class Feeder:
                 run.state = State.DONE
             elif run.feed is not None:
                 run.feed.put(name, doc)
-        self._close(journal, run)
+        self._retire(journal, run)
 
-    def _close(self, journal: _Log, run: _Run) -> None:
+    def _retire(self, journal: Journal, run: Run) -> None:
         if run.state is State.DONE:
             journal.forget(run)
             self._events += 0 if run.uid in self._seen["skipped"] else run.ledger.events
 
-    def _begin(self, run: _Run, start: dict[str, Any]) -> None:
+    def _begin(self, run: Run, start: dict[str, Any]) -> None:
         if find(self._container(run), run.uid) is not None:
             run.state = State.COMPARE
             return
@@ -209,24 +156,21 @@ class Feeder:
         run.state, run.feed = State.LIVE, feed
         self._seen["written"].add(run.uid)
 
-    def _tend(self, journal: _Log, run: _Run) -> int:
+    def _tend(self, journal: Journal, run: Run) -> int:
         """Do for a run what is due once its documents were read; returns the number of documents handled."""
         handled = 0
         with self._care(run):
-            if run.state is State.COMPARE and self._ripe(journal, run):
+            fresh = run.ledger.documents > run.compared
+            if run.state is State.COMPARE and fresh and (run.ledger.stop is not None or journal.at_end()):
                 self._compare(run)
             if run.state is State.REWRITE and time.monotonic() >= run.retry_at:
                 handled = self._rewrite(journal, run)
             elif run.feed is not None:
                 run.feed.flush()
-        self._close(journal, run)
+        self._retire(journal, run)
         return handled
 
-    def _ripe(self, journal: _Log, run: _Run) -> bool:
-        at_end = journal.offset == journal.path.stat().st_size or journal.size >= 0
-        return run.ledger.documents > run.compared and (run.ledger.stop is not None or at_end)
-
-    def _compare(self, run: _Run) -> None:
+    def _compare(self, run: Run) -> None:
         there = find(self._container(run), run.uid)
         if there is None or not run.ledger.matches(there):
             run.state = State.REWRITE
@@ -236,7 +180,7 @@ class Feeder:
         if run.ledger.stop is not None:
             run.state = State.DONE
 
-    def _rewrite(self, journal: _Log, run: _Run) -> int:
+    def _rewrite(self, journal: Journal, run: Run) -> int:
         container = self._container(run)
         again = delete(container, run.uid)
         feed, handled = RunFeed(container, run.columns), 0
@@ -256,13 +200,13 @@ class Feeder:
             self._seen["repaired" if again else "written"].add(run.uid)
         return handled
 
-    def _container(self, run: _Run) -> Container:
+    def _container(self, run: Run) -> Container:
         if run.container not in self._containers:
             self._containers[run.container] = self._client[run.container]
         return self._containers[run.container]
 
     @contextmanager
-    def _care(self, run: _Run) -> Iterator[None]:
+    def _care(self, run: Run) -> Iterator[None]:
         """Whatever goes wrong with a run, it is written anew later; other runs go on unless the server is gone."""
         try:
             yield

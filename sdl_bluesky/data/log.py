@@ -12,57 +12,22 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import logging
 import os
 import threading
-import time
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sdl_bluesky.data.logfile import HEADER, Owner, RunIndex, is_abandoned, log_files, read_entries, read_log
+from sdl_bluesky.data.closing import close_open_runs
+from sdl_bluesky.data.encoding import encode
+from sdl_bluesky.data.logfile import HEADER, Owner, read_log
 from sdl_bluesky.errors import ServiceError
 
 __all__ = ["DocumentLog", "close_open_runs", "encode", "read_log"]
 
 log = logging.getLogger(__name__)
-
-
-def _plain(value: Any) -> Any:
-    """Anything as plain Python values: numbers, strings, lists and dicts with string keys."""
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(v) for v in value), key=repr)
-    if value is None or isinstance(value, str | int | float):
-        return value
-    return str(value)
-
-
-def encode(name: str, doc: Mapping[str, Any]) -> bytes:
-    """One line of the log. Floats come back bit for bit, NaN and infinities too; arrays become lists.
-
-    What JSON does not know (a path, a time, an object in the metadata) is kept as its text.
-    """
-
-    # event_model.NumpyEncoder does the same, but imports dask when it meets its first array: a stall of a second.
-    def default(value: Any) -> Any:
-        return value.tolist() if isinstance(value, np.ndarray | np.generic) else _plain(value)
-
-    try:
-        text = json.dumps([name, doc], default=default)
-    except (TypeError, ValueError):  # a key that is no string, for example
-        text = json.dumps([name, _plain(doc)])
-    return text.encode() + b"\n"
 
 
 class DocumentLog:
@@ -161,67 +126,3 @@ class DocumentLog:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
-
-
-def close_open_runs(directory: Path | str, reason: str) -> list[str]:
-    """Write a stop document (exit_status "abort") for each run without one whose process is dead.
-
-    A run of a living process, or of a process on another host, stays open. The stop's `time` is that of the last
-    document of the run, `closed` the present. Safe to call from several processes at once, and again.
-
-    Returns:
-        The uids of the runs that were closed now.
-    """
-    return [uid for path in log_files(directory) if is_abandoned(path) for uid in _close_runs(path, reason)]
-
-
-def _close_runs(path: Path, reason: str) -> list[str]:
-    with path.open("r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another process is at it
-            return []
-        stops = [_stop_document(uid, run, reason) for uid, run in _open_runs(path).items()]
-        if stops:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(end - 1, 0))
-            torn = file.read(1) not in (b"\n", b"")
-            file.write((b"\n" if torn else b"") + b"".join(encode("stop", stop) for stop in stops))
-            file.flush()
-            os.fsync(file.fileno())
-        return [stop["run_start"] for stop in stops]
-
-
-def _open_runs(path: Path) -> dict[str, dict[str, Any]]:
-    """What is known of each run without a stop: time of the last document, events of each stream."""
-    index, streams = RunIndex(), {}
-    runs: dict[str, dict[str, Any]] = {}
-    for name, doc, *_ in read_entries(path):
-        uid = index.run_of(name, doc)
-        if uid is None:
-            continue
-        if name == "stop":
-            runs.pop(uid, None)
-            continue
-        run = runs.setdefault(uid, {"time": 0.0, "events": {}})
-        times = doc.get("time", 0.0)
-        run["time"] = max([run["time"], *times] if isinstance(times, list) else [run["time"], times])
-        if name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-            run["events"].setdefault(doc["name"], 0)
-        elif name in ("event", "event_page"):
-            count = 1 if name == "event" else len(doc["seq_num"])
-            run["events"][streams[doc["descriptor"]]] += count
-    return runs
-
-
-def _stop_document(uid: str, run: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    return {
-        "uid": str(uuid.uuid4()),
-        "time": run["time"],
-        "run_start": uid,
-        "exit_status": "abort",
-        "reason": reason,
-        "num_events": run["events"],
-        "closed": time.time(),
-    }

@@ -85,7 +85,7 @@ class Owner:
             return True
         started = _process_start(self.pid)
         if started is None:
-            return not Path("/proc/self/stat").exists() or not Path(f"/proc/{self.pid}").exists()
+            return not Path(f"/proc/{self.pid}").exists()  # without /proc the lock alone decides, see `is_abandoned`
         return self.started is not None and started != self.started
 
 

@@ -37,17 +37,33 @@ def api_key(directory: Path | str) -> str:
         if not key and path.exists():
             key = path.read_text().strip()
         if not key:
-            key = secrets.token_hex(32)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(key + "\n")
-    except FileExistsError:  # another process was faster
-        return api_key(directory)
+            key = _keep(secrets.token_hex(32), path)
     except OSError as error:
         raise ServiceError(f"the API key in {path} cannot be read or written: {error}") from error
     if not (key.isascii() and key.isalnum()):
         raise ServiceError(f"an API key of Tiled has letters and digits only: change {KEY_VARIABLE} or {path}")
     return key
+
+
+def _keep(key: str, path: Path) -> str:
+    """Write a new key, whole or not at all; returns the one that is kept if another process was faster."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    _write_secret(part, key + "\n")
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return path.read_text().strip()
+    finally:
+        part.unlink()
+    return key
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        os.fchmod(file.fileno(), 0o600)  # the file may be an old one
+        file.write(text)
 
 
 class TiledServer:
@@ -82,7 +98,7 @@ class TiledServer:
         folder = Path(directory).resolve()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "tiled.yml").write_text(yaml.safe_dump(dict(settings.config())))
+            _write_secret(folder / "tiled.yml", yaml.safe_dump(dict(settings.config())))  # URIs may hold passwords
         except OSError as error:
             raise ServiceError(f"the folder {folder} of Tiled cannot be written: {error}") from error
         key = key or api_key(folder)

@@ -17,9 +17,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdl_bluesky.data.layout import identity
+from sdl_bluesky.data.layout import RUN_CONTAINERS, identity
+from sdl_bluesky.data.ledger import find
 from sdl_bluesky.data.logfile import log_files
-from sdl_bluesky.errors import CatalogueError, ServiceError
+from sdl_bluesky.errors import ServiceError
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -126,17 +127,13 @@ def wait_until_written(log_dir: Path | str, client: Container, uid: str, timeout
     Raises:
         ServiceError: it is not there in time; the message says what the writer says.
     """
-    from sdl_bluesky.data.catalogue import find_run
-
+    containers = [client[name] for name in RUN_CONTAINERS]
     deadline = time.monotonic() + timeout
     while True:
-        try:
-            run = find_run(client, uid)
-            if run.metadata.get("stop"):
-                return run
-            seen = "is in Tiled, but has no end yet"
-        except CatalogueError:
-            seen = "is not in Tiled"
+        runs = [run for run in (find(container, uid) for container in containers) if run is not None]
+        if runs and runs[0].metadata.get("stop"):
+            return runs[0]
+        seen = "is in Tiled, but has no end yet" if runs else "is not in Tiled"
         if time.monotonic() > deadline:
             raise ServiceError(f"run {uid} {seen} after {timeout:g} s; {_words(log_dir, client, uid)}")
         time.sleep(0.05)

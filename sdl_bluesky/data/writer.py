@@ -27,6 +27,8 @@ from sdl_bluesky.data.lifeline import end_with, spawn
 from sdl_bluesky.errors import SDLError, ServiceError, ServiceMissing
 
 if TYPE_CHECKING:
+    from tiled.client.container import Container
+
     from sdl_bluesky.data.feeder import Feeder
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 DRAIN_S = 10.0
 _HEARTBEAT_S = 1.0
+_LOOK_S = 5.0
 _LONGEST_PAUSE_S = 2.0
 
 
@@ -55,8 +58,10 @@ class Writer:
         self.log_dir, self.uri, self.once, self.patience = log_dir, uri, once, patience
         self.stop = threading.Event()
         self._feeder: Feeder | None = None
+        self._client: Container | None = None
         self._connected = False
         self._catalogue = ""
+        self._look_at = 0.0
         self._reason = ""
         self._lock = ExitStack()
         self._said: tuple[object, ...] = ()
@@ -105,8 +110,29 @@ class Writer:
             return True
         self._say("live" if settled else "behind")
         if not handled:
+            self._look_again()
             time.sleep(POLL_S) if ending else self.stop.wait(POLL_S)
         return False
+
+    def _look_again(self) -> None:
+        """Notice, when there is nothing to write, that the server is gone or that another catalogue is at its place."""
+        from sdl_bluesky.data.feeder import is_absence
+        from sdl_bluesky.data.layout import identity
+
+        if self._client is None or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOK_S
+        try:
+            if identity(self._client) == self._catalogue:
+                return
+        except KeyError:  # it has no containers
+            pass
+        except Exception as error:
+            if is_absence(error):
+                raise ServiceMissing(f"Tiled does not answer ({error!r})") from error
+            raise
+        log.warning("another catalogue answers at %s: feeding it from the beginning", self.uri)
+        self._connected, self._feeder = False, None
 
     def _connect(self) -> Feeder:
         """The feeder, once the server is there; a new one if the catalogue was exchanged for another."""
@@ -130,7 +156,7 @@ class Writer:
             self._lock.enter_context(feeding(self.log_dir, catalogue))
             status = read_status(self.log_dir, catalogue)
             self._feeder = Feeder(self.log_dir, client, status.files if status else None)
-            self._catalogue = catalogue
+            self._client, self._catalogue = client, catalogue
         log.info("feeding %s from %s", self.uri, self.log_dir)
         self._connected = True
         return self._feeder

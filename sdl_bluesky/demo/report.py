@@ -149,20 +149,18 @@ def _surface(client: Container, campaign: str, source: str, steps: Sequence[Mapp
 
 def _learning(sources: Sequence[str], steps: Sequence[Mapping[str, Any]]) -> str:
     """Before each experiment the agent said what it expected: the error that it expected, and the one that it made."""
-    said: dict[str, tuple[list[float], list[float]]] = {}
+    said: dict[str, tuple[list[float], list[float], list[float]]] = {}
     for source in sources:
-        for agent_error, name in ((True, f"{source}: expected"), (False, f"{source}: made")):
-            count, numbers, values = 0, [], []
-            for k in steps:
-                if k["stage"] != LEARN + source or k["outcome"] != "success":
-                    continue
-                count += 1
-                mean, std = float(k.get("prediction_mean", math.nan)), float(k.get("prediction_std", math.nan))
-                row = k["outcome_row"] if isinstance(k["outcome_row"], dict) else {}
-                made = abs(float(row.get("rate", math.nan)) - mean)
-                numbers.append(float(count))
-                values.append(100.0 * (std if agent_error else made) / mean if mean > 0 else math.nan)
-            said[name] = (numbers, values)
+        numbers, expected, made = said.setdefault(source, ([], [], []))
+        for k in steps:
+            if k["stage"] != LEARN + source or k["outcome"] != "success":
+                continue
+            mean, std = float(k.get("prediction_mean", math.nan)), float(k.get("prediction_std", math.nan))
+            row = k["outcome_row"] if isinstance(k["outcome_row"], dict) else {}
+            scale = 100.0 / mean if mean > 0 else math.nan
+            numbers.append(len(numbers) + 1.0)
+            expected.append(scale * std)
+            made.append(scale * abs(float(row.get("rate", math.nan)) - mean))
     image = learning_curve_figure(
         said, "% of the predicted rate", "Error of the rate at the next point: expected before, made after"
     )

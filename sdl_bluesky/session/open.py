@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSED_REASON = "the process that made this run is dead; closed by a later session"
+CLAIM_PATIENCE_S = 3.0
+"""A session that is just being closed (a queue server's environment, the shell in the other terminal) may take this long."""
 RECORDED_VERSIONS = ("sdl-bluesky", "bluesky", "ophyd", "tiled", "torch", "numpy")
 
 
@@ -163,7 +165,7 @@ def open_session(
     place = home if isinstance(home, Home) else find_home(home, lab if isinstance(lab, LabFile) else None)
     checked = lab if isinstance(lab, LabFile) else place.load_lab(lab)
     place.make()
-    claim = Claim(place.session_lock, "runs this lab")
+    claim = Claim(place.session_lock, "runs this lab", CLAIM_PATIENCE_S)
     try:
         session = _start(checked, place, analyse, tell)
     except BaseException:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdl_bluesky.errors import SDLError, ServiceError
 from sdl_bluesky.session.home import Home
+from sdl_bluesky.session.lab import load_lab
 from sdl_bluesky.session.startup import interactive, start
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def run_shell(home: Home, lab: Path | None, startup: Path | None, code: str | No
     os.environ["SDL_HOME"] = str(home.path)
     if lab is not None:
         os.environ["SDL_LAB"] = str(lab.resolve())
+        if home.load_lab().sha256 != load_lab(lab).sha256:  # the data folder's own lab file comes first
+            raise ServiceError(f"{home.path} belongs to the lab in {home.lab_file}: leave out --lab, or change --home")
     shell = _make_ipython(home)
     _run_startup(shell, startup)
     session: Session | None = shell.user_ns.get("session")

@@ -229,7 +229,7 @@ def test_the_map_has_axes_units_errors_and_a_past(lab, done):
     }
     assert (meta["sample"], meta["run"], meta["schema"], meta["substrate_number"]) == ("film-7", done["film"], 1, 3)
     assert meta["parameters"]["tooling_std"] == 0.01
-    assert set(meta["software"]) == {"sdl_bluesky", "numpy", "scipy", "torch"}
+    assert set(meta["software"]) == {"sdl_bluesky", "numpy", "scipy"}
     assert meta["findings"] == []
     assert found.dims["composition"] == ("element", "y", "x")
     np.testing.assert_allclose(found.arrays["x"], np.linspace(-25, 25, 11))

@@ -19,7 +19,9 @@ from _terminal import Place, Terminal, alive, descendants
 pytestmark = [
     pytest.mark.system,
     pytest.mark.redis,
-    pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server (apt-get install redis-server)"),
+    pytest.mark.skipif(
+        shutil.which("redis-server") is None, reason="needs redis-server (apt-get install redis-server)"
+    ),
 ]
 
 
@@ -162,5 +164,6 @@ def test_closing_the_environment_ends_what_it_started(queue: Queue) -> None:
     queue.api.wait_for_idle(timeout=60)
     assert not queue.api.status()["worker_environment_exists"]
     assert not alive(set(services["children"].values()), 20.0)
-    assert not (queue.place.home / "services.json").exists()  # ended in order, not left to die
+    file = queue.place.home / "services.json"
+    wait_for("the session closed in order and was not left to die", lambda: not file.exists(), 10.0)
     assert queue.place.listing() == queue.place.files

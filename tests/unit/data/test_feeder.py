@@ -9,6 +9,7 @@ import pytest
 from sdl_bluesky.data import feeder as module
 from sdl_bluesky.data.columns import Misfit
 from sdl_bluesky.data.feeder import GIVE_UP, Feeder
+from sdl_bluesky.data.ledger import Ledger
 from sdl_bluesky.data.log import DocumentLog
 from sdl_bluesky.errors import CatalogueError, ServiceMissing
 
@@ -95,7 +96,7 @@ def catalogue(monkeypatch):
     monkeypatch.setattr(module, "RunFeed", Feed)
     monkeypatch.setattr(module, "find", find)
     monkeypatch.setattr(module, "delete", delete)
-    monkeypatch.setattr(module.Ledger, "matches", matches)
+    monkeypatch.setattr(Ledger, "matches", matches)
     return Catalogue()
 
 

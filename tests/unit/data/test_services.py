@@ -56,6 +56,7 @@ def test_the_key_is_made_once_and_is_nobody_elses(tmp_path, monkeypatch):
     assert api_key(tmp_path / "new") == key
     assert (tmp_path / "new" / "api-key").stat().st_mode & 0o777 == 0o600
     assert api_key(tmp_path / "other") != key
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["api-key"]
 
 
 def test_the_key_of_the_environment_comes_first_and_is_not_written(tmp_path, monkeypatch):

@@ -1,0 +1,96 @@
+"""The plans that a person and a queue server find: typed, described, light."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from bluesky_queueserver.manager.profile_ops import _process_plan, validate_plan
+
+from sdl_bluesky.errors import LabFileError, UnknownName
+from sdl_bluesky.session.lab import load_lab
+from sdl_bluesky.session.namespace import bound_plans, namespace
+from sdl_bluesky.session.open import chamber_spec, sputter_settings
+
+
+@pytest.fixture(scope="module")
+def session() -> Any:
+    """What the plans need of a session, with devices that are connected to nothing."""
+    from ophyd.sim import make_fake_device
+
+    from sdl_bluesky.devices import make_chamber
+
+    chamber = make_chamber("X:", chamber_spec(load_lab()), make=make_fake_device)
+    return SimpleNamespace(chamber=chamber, settings=sputter_settings(load_lab()), RE=None, client=None)
+
+
+def described(plan: Any) -> dict[str, Any]:
+    found: dict[str, Any] = _process_plan(plan, existing_devices={}, existing_plans={})
+    return found
+
+
+def test_a_queue_server_sees_types_and_descriptions_of_every_parameter(session: Any) -> None:
+    plans = bound_plans(session)
+    assert set(plans) == {"measure_rate", "cosputter", "run_campaign", "make_safe"}
+    for name, plan in plans.items():
+        assert inspect.isgeneratorfunction(plan)
+        found = described(plan)
+        assert found["name"] == name
+        assert found["description"]
+        for parameter in found["parameters"]:
+            assert parameter["annotation"]["type"], parameter
+            assert parameter["description"], parameter
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "good"),
+    [
+        ("measure_rate", {"source": "cu", "power": 50, "pressure": 8.0}, True),
+        ("measure_rate", {"source": "cu", "power": "much", "pressure": 8.0}, False),
+        ("measure_rate", {"source": "cu", "power": 50}, False),
+        ("measure_rate", {"source": "cu", "power": 50, "pressure": 8, "colour": "red"}, False),
+        ("cosputter", {"powers": {"cu": 50.0}, "pressure": 8, "duration": 60, "sample": "a"}, True),
+        ("cosputter", {"powers": ["cu"], "pressure": 8, "duration": 60, "sample": "a"}, False),
+        ("cosputter", {"powers": {"cu": 50.0}, "pressure": 8, "duration": 60, "sample": "a", "based_on": {"cu": ["u"]}},
+         True),
+        ("run_campaign", {"campaign": "file.yml"}, True),
+        ("run_campaign", {"campaign": {"name": "x"}}, True),
+        ("run_campaign", {"campaign": 3}, False),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_refused_before_they_are_queued(
+    session: Any, name: str, kwargs: dict[str, Any], good: bool
+) -> None:
+    allowed = {name: described(bound_plans(session)[name])}
+    success, message = validate_plan({"name": name, "kwargs": kwargs}, allowed_plans=allowed, allowed_devices={})
+    assert success is good, message
+
+
+def test_faults_are_found_before_anything_is_asked_of_the_machine(session: Any) -> None:
+    plans = bound_plans(session)
+    with pytest.raises(UnknownName, match="unknown source 'xx': choose one of 'cu', 'sn', 'ni', 'al'"):
+        next(plans["measure_rate"]("xx", 50.0, 8.0))
+    with pytest.raises(LabFileError):
+        next(plans["run_campaign"]({"name": "no campaign"}))
+
+
+def test_names_are_devices_and_what_is_done_with_them(session: Any, caplog: pytest.LogCaptureFixture) -> None:
+    names = namespace(session)
+    assert names["cu"] is session.chamber.sources["cu"]
+    assert {"qcm1", "gauge", "measure_rate", "RE", "catalogue", "session", "bps"} <= set(names)
+    assert not caplog.records
+
+    hiding = SimpleNamespace(devices={"count": object()})
+    with caplog.at_level(logging.WARNING):
+        namespace(SimpleNamespace(**{**vars(session), "chamber": hiding}))  # type: ignore[arg-type]
+    assert "device count is reached as chamber.devices['count'] only" in caplog.text
+
+
+def test_a_session_that_only_measures_does_without_torch() -> None:
+    code = "import sys, sdl_bluesky.session.namespace, sdl_bluesky.session.open; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
