@@ -45,16 +45,17 @@ class Progress:
     """A line for each finished step of a campaign, with the time it took."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._last: float | None = None
 
     def __call__(self, step: Step, stop_reason: str) -> None:
         """Called after each decision."""
         now = time.monotonic()
+        took = f"   {now - self._last:4.1f} s" if self._last is not None else ""
         where = "  ".join(f"{name} {value:7.2f}" for name, value in step.inputs.items())
         found = ""
         if step.row:
             found = f"rate {step.row['rate']:7.2f} +- {step.row['rate_std']:.2f} ng cm^-2 s^-1"
-        say(f"{step.step:3d}  {step.stage:10s} {where}  {found or step.outcome}   {now - self._last:4.1f} s")
+        say(f"{step.step:3d}  {step.stage:10s} {where}  {found or step.outcome}{took}")
         if stop_reason:
             say(f"     {step.stage}: {stop_reason}")
         self._last = now

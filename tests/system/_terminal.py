@@ -66,6 +66,15 @@ class Place:
         found: dict[str, Any] = json.loads((self.home / "services.json").read_text())
         return found
 
+    def assert_ended(self, up: Terminal, status: int, started: set[int]) -> None:
+        """Assert that `sdl up` went in order and left nothing behind but data."""
+        assert status == 0, up.text
+        assert up.text.rstrip().endswith("ended")
+        assert "Traceback" not in up.text
+        assert not alive(started)
+        assert not (self.home / "services.json").exists()
+        assert self.listing() == self.files
+
     def client(self) -> Any:
         """A plain Tiled client: nothing of ours but the address and the key."""
         from tiled.client import from_uri

@@ -484,7 +484,7 @@ EXPERIMENT = """
         n = 0
         while not Path(sys.argv[2]).exists():
             n += 1
-            yield from bps.abs_set(x, 1 / n)
+            x.put(1 / n)
             yield from bps.trigger_and_read([x])
             yield from bps.sleep(0.02)
         yield from bps.close_run()
