@@ -89,7 +89,7 @@ def fit_sources(
     sources: Sequence[SourceRates],
     joint_mean: Array,
     joint_cov: Array,
-    sensors: Sequence[SensorGeometry],
+    sensors: Mapping[str, SensorGeometry],
     tooling_std: float,
     prior: Prior,
 ) -> SourceFits:
@@ -101,6 +101,7 @@ def fit_sources(
         WeakSignal: no sensor sees a source well enough.
     """
     s, q = joint_mean.shape
+    names, places = list(sensors), list(sensors.values())
     std = np.sqrt(np.diag(joint_cov)).reshape(s, q)
     good = joint_mean > LEAST_SIGNAL_TO_NOISE * std
     findings: list[str] = []
@@ -112,11 +113,11 @@ def fit_sources(
                 "s^-1) at this setting: learn it better, or raise its power"
             )
         findings += [
-            f"{source.name}: sensor {k} left out, rate {joint_mean[i, k]:.3g} +- {std[i, k]:.2g} is too weak"
+            f"{source.name}: {names[k]} left out, rate {joint_mean[i, k]:.3g} +- {std[i, k]:.2g} is too weak"
             for k in np.flatnonzero(~good[i])
         ]
     keep = np.flatnonzero(good.ravel())
-    points, normals = np.array([k.position_cm for k in sensors]), np.array([k.normal for k in sensors])
+    points, normals = np.array([k.position_cm for k in places]), np.array([k.normal for k in places])
     matrix, target, mean = np.zeros((s * q, s * PARAMETERS)), np.zeros(s * q), prior.mean(s)
     for i, source in enumerate(sources):
         rows, columns = slice(i * q, (i + 1) * q), slice(i * PARAMETERS, (i + 1) * PARAMETERS)
@@ -142,7 +143,7 @@ def fit_sources(
 
 def composition_map(
     sources: Sequence[SourceRates],
-    sensors: Sequence[SensorGeometry],
+    sensors: Mapping[str, SensorGeometry],
     tooling_std: float,
     x_mm: Array,
     y_mm: Array,
@@ -156,7 +157,7 @@ def composition_map(
 
     Args:
         sources: two or more, the rates of each alone; sources of one element add up.
-        sensors: [q].
+        sensors: [q] by name.
         tooling_std: relative standard error of a sensor's calibration.
         x_mm, y_mm: axes of the map.
         totals: rates measured while all sources ran, if any.
@@ -171,7 +172,11 @@ def composition_map(
     _check(sources, len(sensors), tooling_std)
     prior = prior or Prior()
     joint = condition_on_totals(
-        np.stack([k.mean for k in sources]), np.stack([k.cov for k in sources]), totals, [k.name for k in sources]
+        np.stack([k.mean for k in sources]),
+        np.stack([k.cov for k in sources]),
+        totals,
+        [k.name for k in sources],
+        list(sensors),
     )
     fits = fit_sources(sources, joint.mean, joint.cov, sensors, tooling_std, prior)
     x, y = np.meshgrid(np.asarray(x_mm) / 10.0, np.asarray(y_mm) / 10.0)

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.physics.geometry import Array
@@ -75,16 +75,31 @@ def rate_surface_figure(
     _panel(
         fig, right, x, y, np.minimum(percent, 30.0), ERROR_MAP, "%", "relative standard error (30 % and above alike)"
     )
+    labels = _labels(points, float(np.ptp(x)), float(np.ptp(y)))
     for ax in (left, right):
-        for number, (power, pressure) in enumerate(points, start=1):
-            ax.plot(power, pressure, "o", ms=11, mfc="white", mec=INK, mew=0.8, clip_on=False, zorder=3)
-            style = {"ha": "center", "va": "center", "fontsize": 7, "color": INK, "zorder": 4}
-            ax.annotate(str(number), (power, pressure), annotation_clip=False, **style)
+        ax.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
+        for label, (power, pressure) in labels.items():
+            box = {"boxstyle": "round,pad=0.25,rounding_size=0.6", "fc": "white", "ec": INK, "lw": 0.8}
+            style = {"ha": "center", "va": "center", "fontsize": 7, "color": INK, "zorder": 4, "bbox": box}
+            ax.annotate(label, (power, pressure), annotation_clip=False, **style)
         for power, pressure in failed:
             ax.plot(power, pressure, "x", ms=8, mec=ACCENT, mew=2, clip_on=False, zorder=3)
         ax.set_xlabel("power / W", color=INK)
     left.set_ylabel("pressure / mTorr", color=INK)
     return png(fig)
+
+
+def _labels(points: Sequence[tuple[float, float]], width: float, height: float) -> dict[str, tuple[float, float]]:
+    """Numbers of the points from 1, those of one place together ("2, 10"), with the place."""
+    groups: list[tuple[list[int], tuple[float, float]]] = []
+    for number, (power, pressure) in enumerate(points, start=1):
+        for numbers, (px, py) in groups:
+            if abs(power - px) < 0.03 * width and abs(pressure - py) < 0.04 * height:
+                numbers.append(number)
+                break
+        else:
+            groups.append(([number], (power, pressure)))
+    return {", ".join(map(str, numbers)): place for numbers, place in groups}
 
 
 def learning_curve_figure(
@@ -103,9 +118,9 @@ def learning_curve_figure(
     if ax.lines:
         ax.set_yscale("log")
         ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}")
-        ax.tick_params(axis="y", which="minor", labelsize=7, colors=GREY)
+        ax.yaxis.set_minor_locator(NullLocator())
     else:
         ax.text(0.5, 0.5, "no predicted errors in the decisions", ha="center", color=GREY, transform=ax.transAxes)
     ax.set_xlabel("experiment", color=INK)

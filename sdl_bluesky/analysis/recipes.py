@@ -88,6 +88,7 @@ def surface_metadata(start: Mapping[str, Any], chamber: Chamber, source: str, ui
         derived_from=list(uids),
         method=METHOD,
         parameters={"source": source, **ranges, "grid": GRID},
+        note=f"as the sensors read: the error of their calibration, {chamber.tooling_std:g} of the rate, is not in rate_std",
     )
 
 
@@ -130,18 +131,22 @@ def map_result(film: Experiment, surfaces: Mapping[str, SourceSurface]) -> Resul
     chamber = film.chamber
     rates: list[SourceRates] = []
     findings: list[str] = []
+    scatter = np.zeros(len(chamber.sensors))
     for source, surface in surfaces.items():
         setting = np.array([film.power_W[source], film.pressure_mTorr])
         mean, cov, remarks = surface.at(setting, list(chamber.sensors))
         findings += [f"{source}: {k}" for k in (*surface.findings, *remarks)]
         rates.append(SourceRates(source, chamber.elements[source], chamber.source(source), mean, cov))
+        scatter += surface.scatter(setting, list(chamber.sensors))
+    # A reading errs by more than the error of its slope; a sensor that a surface does not know cannot be compared.
+    totals = Totals(np.where(np.isfinite(scatter), film.rate, np.nan), np.hypot(film.std, scatter))
     found = composition_map(
         rates,
-        chamber.sensor_list(),
+        chamber.sensors,
         chamber.tooling_std,
         chamber.x_mm,
         chamber.y_mm,
-        totals=Totals(film.rate, film.std),
+        totals=totals,
         prior=PRIOR,
         samples=SAMPLES,
     )

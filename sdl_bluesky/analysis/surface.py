@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sdl_bluesky.errors import OutOfRange, WeakSignal
 from sdl_bluesky.inference.gp import FullyBayesianGP, Noise, PowerScaledGP, Prior
@@ -41,6 +41,7 @@ class SourceSurface:
         points: power [W] and pressure [mTorr] of the runs used [n, 2].
         level: model of the mean rate.
         shares: model of each sensor's share [q]; () for a single sensor.
+        absolute: part of a sensor's scatter that does not grow with the rate, ng cm^-2 s^-1.
         findings: runs and sensors that were left out.
     """
 
@@ -48,6 +49,7 @@ class SourceSurface:
     points: Array
     level: Posterior
     shares: tuple[Posterior, ...]
+    absolute: float
     findings: tuple[str, ...] = ()
 
     def predict(self, x: ArrayLike) -> tuple[Array, Array]:
@@ -85,11 +87,34 @@ class SourceSurface:
             findings = (f"{x[0]:.4g} W, {x[1]:.4g} mTorr lies outside what was learned: the rates are extrapolated",)
         rate, cov = self.predict(x[None])
         mean, full = np.zeros(len(sensors)), np.eye(len(sensors))
-        known = np.array([i for i, name in enumerate(sensors) if name in self.sensors], dtype=int)
-        here = np.array([self.sensors.index(sensors[i]) for i in known], dtype=int)
+        known, here = self._places(sensors)
         mean[known] = rate[here, 0]
         full[np.ix_(known, known)] = cov[here][:, here, 0]
         return mean, full, findings
+
+    def scatter(self, point: ArrayLike, sensors: Sequence[str]) -> Array:
+        """Standard deviation [k] of one reading around the surface at one (power W, pressure mTorr), as it was learned.
+
+        The error of the reading's own slope comes on top. nan for a sensor that is not modelled.
+        """
+        x, q = np.asarray(point, dtype=float)[None], len(self.sensors)
+        rate, _ = self.predict(x)
+        level = self.level.components(x)
+        mean = level.mixture_mean[0]
+        variance = (rate[:, 0] / mean) ** 2 * (level.weight @ level.noise)[0]
+        if q > 1:
+            shares = [share.components(np.log(x)) for share in self.shares]
+            variance += mean**2 * np.array([(c.weight @ c.noise)[0] for c in shares])
+            variance += self.absolute**2 * (1.0 - 1.0 / q)
+        out = np.full(len(sensors), np.nan)
+        known, here = self._places(sensors)
+        out[known] = np.sqrt(variance[here])
+        return out
+
+    def _places(self, sensors: Sequence[str]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        """Where the sensors that are modelled stand in `sensors`, and where in this surface."""
+        known = [i for i, name in enumerate(sensors) if name in self.sensors]
+        return np.array(known, dtype=int), np.array([self.sensors.index(sensors[i]) for i in known], dtype=int)
 
 
 def fit_surface(
@@ -136,11 +161,10 @@ def fit_surface(
     mean = y.mean(axis=1)
     level = PowerScaledGP(bounds, seed=seed).fit(x, mean, np.sqrt((e**2).sum(axis=1)) / q)
     shares: list[Posterior] = []
+    absolute = level.hyperparameters()["noise_absolute"][0] * float(np.sqrt(q))  # the level has that of the mean
     if q > 1:
-        # the noise that does not grow with the rate, of one sensor, as the level has learned it from their mean
-        absolute = level.hyperparameters()["noise_absolute"][0] * np.sqrt(q)
         given = np.sqrt((e**2 + absolute**2) * (1.0 - 1.0 / q)) / mean[:, None]
         logs = tuple((float(np.log(low)), float(np.log(high))) for low, high in bounds)
         model = FullyBayesianGP(logs, prior=_SHARES, seed=seed)
         shares = [model.fit(np.log(x), y[:, k] / mean, given[:, k]) for k in range(q)]
-    return SourceSurface(tuple(sensors[int(k)] for k in used), x, level, tuple(shares), tuple(findings))
+    return SourceSurface(tuple(sensors[int(k)] for k in used), x, level, tuple(shares), absolute, tuple(findings))

@@ -34,7 +34,12 @@ class JointRates:
 
 
 def condition_on_totals(
-    mean: Array, cov: Array, totals: Totals | None, names: Sequence[str], interaction_std: float = INTERACTION_STD
+    mean: Array,
+    cov: Array,
+    totals: Totals | None,
+    names: Sequence[str],
+    sensors: Sequence[str],
+    interaction_std: float = INTERACTION_STD,
 ) -> JointRates:
     """Rates alone -> rates within the run: the neighbours' influence added, the totals (if any) taken into account.
 
@@ -45,7 +50,8 @@ def condition_on_totals(
         mean: [s, q], as the sensors read.
         cov: [s, q, q].
         totals: see `Totals`.
-        names: [s], for the findings.
+        names: of the sources [s], for the findings.
+        sensors: their names [q], for the findings.
         interaction_std: see `INTERACTION_STD`.
 
     Raises:
@@ -63,7 +69,7 @@ def condition_on_totals(
         raise OutOfRange(f"totals {rate.shape} and errors {std.shape} do not belong to {q} sensors")
     used = np.flatnonzero(np.isfinite(rate) & np.isfinite(std) & (std > 0) & (rate > 0))
     findings = tuple(
-        f"total rate of sensor {k} left out: {rate[k]:.3g} +- {std[k]:.2g}" for k in range(q) if k not in used
+        f"total rate of {sensors[k]} left out: {rate[k]:.3g} +- {std[k]:.2g}" for k in range(q) if k not in used
     )
     if not used.size:
         return JointRates(mean, full, findings)

@@ -57,7 +57,7 @@ def write_report(path: Path | str, summary: Mapping[str, Any], client: Container
         parts.append(_surface(client, campaign, source, [k for k in steps if k["stage"] == LEARN + source]))
     parts.append(_learning(sources, steps))
     parts.append(_composition(client, campaign))
-    parts.append(_provenance(client, campaign, [str(run.item["id"]) for run in runs], steps))
+    parts.append(_provenance(client, campaign, sources, [str(run.item["id"]) for run in runs], steps))
     title = str(start.get("campaign_name") or start.get("sample") or "Campaign")
     made = datetime.fromtimestamp(float(start["time"]), UTC).strftime("%Y-%m-%d %H:%M UTC")
     words = [str(start.get("goal") or ""), f"Sample {start.get('sample', '?')}, begun {made}, campaign {campaign}"]
@@ -198,21 +198,23 @@ def _composition(client: Container, campaign: str) -> str:
 _FIT_KEYS = ("ln_strength", "n", "diffuse", "square_radius_cm2")
 
 
-def _provenance(client: Container, campaign: str, runs: Sequence[str], steps: Sequence[Mapping[str, Any]]) -> str:
+def _provenance(
+    client: Container, campaign: str, sources: Sequence[str], runs: Sequence[str], steps: Sequence[Mapping[str, Any]]
+) -> str:
     rows = [
         [f"<code>{_text(k['outcome_uid'] or '–')}</code>", _text(k["step"]), _text(k["stage"]), _text(k["outcome"])]
         for k in steps
     ]
     found: list[str] = []
-    for kind in (RATE_SURFACE, COMPOSITION):
+    for kind, which in [*((RATE_SURFACE, {"source": name}) for name in sources), (COMPOSITION, {})]:
         try:
-            result = latest_analysis(client, kind, campaign=campaign)
+            result = latest_analysis(client, kind, campaign=campaign, **which)
         except CatalogueError:
             continue
         software = ", ".join(f"{name} {version}" for name, version in result.metadata.get("software", {}).items())
-        found.append(
-            f"<li><code>{_text(result.key)}</code>: {_text(result.metadata['method'])}; {_text(software)}</li>"
-        )
+        what = " ".join([kind.replace("_", " "), *which.values()])
+        method = f"{_text(what)}: {_text(result.metadata['method'])}; {_text(software)}"
+        found.append(f"<li><code>{_text(result.key)}</code> {method}</li>")
     listed = "".join(f"<li><code>{_text(uid)}</code></li>" for uid in runs)
     return (
         f"<h2>Where it comes from</h2><p>Campaign runs:</p><ul>{listed}</ul><p>Results:</p><ul>{''.join(found)}</ul>"

@@ -68,6 +68,7 @@ def run_shell(home: Home, lab: Path | None, startup: Path | None, code: str | No
 
 def _make_ipython(home: Home) -> TerminalInteractiveShell:
     """An IPython whose history and settings are in the data folder and nowhere else."""
+    from bluesky.utils import RunEngineInterrupted
     from IPython.terminal.ipapp import TerminalIPythonApp
     from traitlets.config import Config
 
@@ -80,7 +81,7 @@ def _make_ipython(home: Home) -> TerminalInteractiveShell:
     app = TerminalIPythonApp.instance(config=config)
     app.initialize([])
     shell: TerminalInteractiveShell = app.shell
-    shell.set_custom_exc((SDLError,), _show_error)
+    shell.set_custom_exc((SDLError, RunEngineInterrupted), _show_error)
     logging.getLogger("bluesky").addFilter(_is_unexpected)
     return shell
 
@@ -115,15 +116,17 @@ def _run_input(shell: TerminalInteractiveShell) -> int:
 def _show_error(
     shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType | None, tb_offset: Any = None
 ) -> None:
-    """Typed errors say what to do: a person needs their text, and the traceback only on demand (`%tb`)."""
+    """Typed errors and pauses say what to do: a person needs their text, and the traceback only on demand (`%tb`)."""
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
     sys.stderr.write(f"{kind.__name__}: {error}{notes}\n")
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
-    """Whether a message of the RunEngine tells something that `_show_error` will not."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], SDLError)
+    """Whether a message of the RunEngine tells something that the person has not asked for and `_show_error` will not."""
+    from bluesky.utils import RunEngineControlException
+
+    return record.exc_info is None or not isinstance(record.exc_info[1], SDLError | RunEngineControlException)
 
 
 def _welcome(session: Session) -> str:

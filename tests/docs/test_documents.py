@@ -60,6 +60,7 @@ def campaign(lab: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> s
 
 
 @pytest.mark.system
+@pytest.mark.timeout(600)
 def test_the_campaign_of_the_tutorial_survives_being_killed(campaign: str) -> None:
     assert "(sample cu-sn-1, 1 run(s))" in campaign
     assert re.search(r"^campaign \S+ is finished", campaign, re.MULTILINE), campaign

@@ -10,7 +10,7 @@ from sdl_bluesky.analysis.totals import Totals
 from sdl_bluesky.errors import OutOfRange, UnknownName, WeakSignal
 from sdl_bluesky.physics.geometry import SensorGeometry, SourceGeometry
 
-QCMS = [SensorGeometry(tuple(p)) for p in SENSORS]
+QCMS = {f"qcm{k + 1}": SensorGeometry(tuple(p)) for k, p in enumerate(SENSORS)}
 POINTS = Prior(diffuse=(0.0, 1e-6), square_radius_cm2=(0.0, 1e-6), rest=1e-6)
 ELEMENTS = ("Cu", "Sn", "Ni")
 
@@ -110,7 +110,7 @@ def test_weak_sensors_are_left_out_and_weak_sources_refused():
     mean = weak.mean.copy()
     mean[1] = -0.3
     partly = make([strong, SourceRates("s1", "Sn", weak.geometry, mean, weak.cov)])
-    assert [k.split(",")[0] for k in partly.findings] == ["s1: sensor 1 left out"]
+    assert [k.split(",")[0] for k in partly.findings] == ["s1: qcm2 left out"]
     assert np.all(np.isfinite(partly.fraction))
     assert np.all(np.isfinite(partly.std))
     whole = make([strong, weak])

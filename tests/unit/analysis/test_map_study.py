@@ -13,7 +13,7 @@ from sdl_bluesky.analysis.totals import Totals
 from sdl_bluesky.physics.geometry import SensorGeometry, SourceGeometry
 
 NAMES = ["qcm1", "qcm2", "qcm3"]
-QCMS = [SensorGeometry(tuple(p)) for p in SENSORS]
+QCMS = {name: SensorGeometry(tuple(p)) for name, p in zip(NAMES, SENSORS)}
 ELEMENTS = ("Cu", "Sn")
 
 
@@ -27,7 +27,7 @@ def experiment(seed, tooling_std=0.01, like=0.3, use_totals=True):
     radius, diffuse = rng.uniform(0.8, 2.4), rng.uniform(0.0, 0.1)
     powers, pressure = rng.uniform(20, 90, 2), rng.uniform(4.5, 15)
     known, fluxes, errors = [], [], []
-    total = np.zeros(3)
+    total, scatter = np.zeros(3), np.zeros(3)
     for k, element in enumerate(ELEMENTS):
         source = random_source(
             rng,
@@ -44,12 +44,13 @@ def experiment(seed, tooling_std=0.01, like=0.3, use_totals=True):
         mean, cov, _ = surface.at([powers[k], pressure], NAMES)
         position, axis = place(90.0 * k)
         known.append(SourceRates(element, element, SourceGeometry(tuple(position), tuple(axis)), mean, cov))
+        scatter += surface.scatter([powers[k], pressure], NAMES)
         neighbour = 1 + 0.01 * rng.standard_normal()
         fluxes.append(neighbour * source.flux(powers[k], pressure, WAFER))
         total += neighbour * source.flux(powers[k], pressure, SENSORS) * tooling
-    total_variance = (0.01 * total) ** 2 + 0.05**2
-    totals = Totals(total + np.sqrt(total_variance) * rng.standard_normal(3), np.sqrt(total_variance))
-    found = composition_map(known, QCMS, tooling_std, MAP_MM, MAP_MM, totals=totals if use_totals else None)
+    read = total * (1 + 0.015 * rng.standard_normal(3)) + 0.05 * rng.standard_normal(3)
+    totals = Totals(read, np.hypot(0.005 * total, scatter)) if use_totals else None
+    found = composition_map(known, QCMS, tooling_std, MAP_MM, MAP_MM, totals=totals)
     error = found.fraction[0].ravel() - fractions(fluxes, ELEMENTS)[0]
     inside = np.abs(error) <= 1.645 * found.std[0].ravel()
     return 100 * np.sqrt(np.mean(error**2)), abs(error[CENTRE]), inside.mean(), np.mean(errors)

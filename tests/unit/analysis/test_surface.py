@@ -99,3 +99,15 @@ def test_too_little_is_refused(data):
         learn(points, rates * np.nan, std)
     with pytest.raises(OutOfRange, match="do not belong"):
         learn(points, rates[:, :2], std)
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_the_scatter_of_a_reading_is_learned(common):
+    rng = np.random.default_rng(1)
+    points, true, std = runs(rng, SOURCE, np.ones(3), relative=0.0, absolute=0.0, slope=0.0, count=30)
+    noise = rng.standard_normal((30, 1 if common else 3))
+    surface = learn(points, true * (1 + 0.03 * noise), std)
+    rate, _, _ = surface.at([60.0, 10.0], NAMES)
+    np.testing.assert_allclose(surface.scatter([60.0, 10.0], NAMES) / rate, 0.03, rtol=0.35)
+    scatter = surface.scatter([60.0, 10.0], ["qcm2", "other"])
+    assert np.isfinite(scatter).tolist() == [True, False]

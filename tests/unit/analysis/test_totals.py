@@ -7,10 +7,11 @@ from sdl_bluesky.errors import OutOfRange
 MEAN = np.array([[40.0, 60.0, 50.0], [70.0, 30.0, 45.0]])
 COV = np.stack([np.diag((0.03 * m) ** 2) for m in MEAN])
 NAMES = ("cu", "sn")
+QCMS = ("qcm1", "qcm2", "qcm3")
 
 
 def test_without_totals_only_the_neighbours_influence_is_added():
-    joint = condition_on_totals(MEAN, COV, None, NAMES, interaction_std=0.02)
+    joint = condition_on_totals(MEAN, COV, None, NAMES, QCMS, interaction_std=0.02)
     np.testing.assert_array_equal(joint.mean, MEAN)
     expected = COV[0] + 4e-4 * np.outer(MEAN[0], MEAN[0])
     np.testing.assert_allclose(joint.cov[:3, :3], expected)
@@ -20,7 +21,7 @@ def test_without_totals_only_the_neighbours_influence_is_added():
 def test_the_condition_is_that_of_weighted_samples():
     rng = np.random.default_rng(0)
     totals = Totals(np.array([112.0, 91.0, 94.0]), np.array([1.0, 1.5, 1.0]))
-    joint = condition_on_totals(MEAN, COV, totals, NAMES, interaction_std=0.01)
+    joint = condition_on_totals(MEAN, COV, totals, NAMES, QCMS, interaction_std=0.01)
     n = 400_000
     alone = MEAN + 0.03 * MEAN * rng.standard_normal((n, 2, 3)) + 0.01 * MEAN * rng.standard_normal((n, 2, 1))
     chi2 = (((alone.sum(axis=1) - totals.rate) / totals.std) ** 2).sum(axis=1)
@@ -34,15 +35,15 @@ def test_the_condition_is_that_of_weighted_samples():
 
 
 def test_a_total_can_only_make_it_surer():
-    joint = condition_on_totals(MEAN, COV, Totals(MEAN.sum(axis=0), np.full(3, 1.0)), NAMES)
-    before = condition_on_totals(MEAN, COV, None, NAMES)
+    joint = condition_on_totals(MEAN, COV, Totals(MEAN.sum(axis=0), np.full(3, 1.0)), NAMES, QCMS)
+    before = condition_on_totals(MEAN, COV, None, NAMES, QCMS)
     assert np.all(np.diag(joint.cov) < np.diag(before.cov))
     np.testing.assert_allclose(joint.mean, MEAN)
     assert joint.findings == ()
 
 
 def test_what_does_not_add_up_is_said():
-    joint = condition_on_totals(MEAN, COV, Totals(1.3 * MEAN.sum(axis=0), np.full(3, 1.0)), NAMES)
+    joint = condition_on_totals(MEAN, COV, Totals(1.3 * MEAN.sum(axis=0), np.full(3, 1.0)), NAMES, QCMS)
     assert len(joint.findings) == 1
     assert "cu, sn do not add up" in joint.findings[0]
     assert joint.checks["totals_worst_relative"] == pytest.approx(0.3 / 1.3)
@@ -50,12 +51,12 @@ def test_what_does_not_add_up_is_said():
 
 def test_a_bad_total_is_left_out():
     totals = Totals(np.array([np.nan, 90.0, -3.0]), np.ones(3))
-    joint = condition_on_totals(MEAN, COV, totals, NAMES)
-    assert [k.split(":")[0] for k in joint.findings] == [f"total rate of sensor {k} left out" for k in (0, 2)]
+    joint = condition_on_totals(MEAN, COV, totals, NAMES, QCMS)
+    assert [k.split(":")[0] for k in joint.findings] == [f"total rate of qcm{k} left out" for k in (1, 3)]
     assert np.all(np.isfinite(joint.mean))
     assert np.all(np.isfinite(joint.cov))
-    nothing = condition_on_totals(MEAN, COV, Totals(np.full(3, np.nan), np.ones(3)), NAMES)
+    nothing = condition_on_totals(MEAN, COV, Totals(np.full(3, np.nan), np.ones(3)), NAMES, QCMS)
     np.testing.assert_array_equal(nothing.mean, MEAN)
     assert len(nothing.findings) == 3
     with pytest.raises(OutOfRange, match="3 sensors"):
-        condition_on_totals(MEAN, COV, Totals(np.ones(2), np.ones(2)), NAMES)
+        condition_on_totals(MEAN, COV, Totals(np.ones(2), np.ones(2)), NAMES, QCMS)
