@@ -192,6 +192,8 @@ def _campaign_resume(options: argparse.Namespace) -> int:
 def _end_of_campaign(session: Session, campaign: str) -> None:
     if session.analysis is not None:
         session.analysis.wait(60.0)
+        for finding in session.analysis.findings:
+            say(f"not analysed: {finding}")
     say(f"campaign {campaign} is finished")
 
 

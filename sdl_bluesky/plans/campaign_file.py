@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sdl_bluesky.data.yamlfile import check
-from sdl_bluesky.physics.quantity import MilliTorr, MilliTorrRange, Seconds, WattRange, Watts
+from sdl_bluesky.physics.quantity import MilliTorr, MilliTorrRange, Percent, Seconds, WattRange, Watts
 
 
 class _Part(BaseModel):
@@ -25,7 +25,7 @@ class Learn(_Part):
     power: WattRange = (10.0, 100.0)
     pressure: MilliTorrRange = (4.0, 20.0)
     experiments: int = Field(default=10, ge=1, le=1000)
-    tolerance: float | None = Field(default=None, gt=0)
+    tolerance: Percent | None = None
     agent: Literal["balm", "random", "sobol"] = "balm"
     model: str = "power-scaled"
     acquisition: str = "balm"

@@ -13,11 +13,12 @@ from event_model import DataKey, Dtype
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a record: its type, unit and where the number comes from."""
+    """One column of a record: its type, its unit, where the number comes from, whether a live table shows it."""
 
     dtype: Dtype
     units: str | None = None
     source: str = "sdl_bluesky"
+    hinted: bool = False
 
 
 class Record:
@@ -75,8 +76,8 @@ class Record:
 
     @property
     def hints(self) -> dict[str, list[str]]:
-        """The numeric columns, for live tables."""
-        return {"fields": [key for key, field in self._fields.items() if field.dtype in ("number", "integer")]}
+        """The columns worth a place in a live table."""
+        return {"fields": [key for key, field in self._fields.items() if field.hinted]}
 
 
 def _plain(value: Any, dtype: Dtype) -> Any:

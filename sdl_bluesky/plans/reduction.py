@@ -97,12 +97,18 @@ def result(
 
     rates, stds = reduce_run(rows, window, f0_Hz).arrays(list(f0_Hz))
     for name, rate, std in zip(f0_Hz, rates, stds, strict=True):
-        add(f"{name}_rate", rate, Field("number", RATE_UNIT, "slope of the frequency, zero rate taken off"))
+        add(
+            f"{name}_rate", rate, Field("number", RATE_UNIT, "slope of the frequency, zero rate taken off", hinted=True)
+        )
         add(f"{name}_rate_std", std, Field("number", RATE_UNIT, "standard error"))
     for name in powers:
-        add(f"{name}_power", rows[f"{name}_power"][use].mean(), Field("number", "W", "mean readback"))
+        add(f"{name}_power", rows[f"{name}_power"][use].mean(), Field("number", "W", "mean readback", hinted=True))
         add(f"{name}_plasma", int(rows[f"{name}_plasma"][use].min()), Field("integer", None, "1: burnt throughout"))
-    add("gauge_pressure", np.nanmean(rows["gauge_pressure"][use]), Field("number", "mTorr", "mean readback"))
+    add(
+        "gauge_pressure",
+        np.nanmean(rows["gauge_pressure"][use]),
+        Field("number", "mTorr", "mean readback", hinted=True),
+    )
     add("samples", int(use.sum()), Field("integer"))
     add("duration_s", rows[TIME][use][-1] - rows[TIME][use][0], Field("number", "s"))
     zero = window.zero or (float("nan"), float("nan"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.server import TiledServer, api_key
 from sdl_bluesky.data.settings import TiledSettings
+from sdl_bluesky.session.claim import Claim
 from sdl_bluesky.session.home import find_home
 from sdl_bluesky.session.lab import load_lab
 
@@ -40,5 +41,10 @@ def open_catalogue(lab: Path | None = None, home: Path | None = None) -> Iterato
         yield connect(uri, os.environ.get("TILED_API_KEY") or api_key(place.tiled))
         return
     place.make()
-    with TiledServer.start(TiledSettings.local(place.tiled), place.tiled) as server:
-        yield connect(server.uri, server.api_key)
+    claim = Claim(place.services_lock, "keeps the services of this data folder")
+    try:
+        place.wait_for_orphans()
+        with TiledServer.start(TiledSettings.local(place.tiled), place.tiled) as server:
+            yield connect(server.uri, server.api_key)
+    finally:
+        claim.release()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -116,6 +117,22 @@ class Home:
             return None
         return info if _started(info.pid) == info.started else None
 
+    def wait_for_orphans(self, timeout_s: float = 20.0) -> None:
+        """Wait for services whose keeper was killed: they bring home what they have and end by themselves.
+
+        Raises:
+            ServiceError: one lives on.
+        """
+        try:
+            children: dict[str, int] = json.loads(self.services_file.read_text())["children"]
+        except (OSError, ValueError, KeyError):
+            return
+        deadline = time.monotonic() + timeout_s
+        while alive := {name: pid for name, pid in children.items() if _is_service(pid)}:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"services of a dead process do not end in {self.path}: end them ({alive})")
+            time.sleep(0.05)
+
     def load_lab(self, path: Path | str | None = None) -> LabFile:
         """The lab: the file given, else the one kept in this folder, else ``$SDL_LAB``, else the shipped one."""
         if path is not None:
@@ -132,6 +149,15 @@ def _started(pid: int) -> float | None:
     except OSError:
         return None
     return float(text.rsplit(")", 1)[1].split()[19])
+
+
+def _is_service(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        dead = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return False
+    return not dead and (b"sdl_bluesky" in command or b"ioc_sims" in command)
 
 
 def own_start() -> float:

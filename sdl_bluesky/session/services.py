@@ -11,6 +11,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -60,16 +61,17 @@ class Services:
 
     def _start(self) -> None:
         lab, home = self.lab, self.home
+        home.wait_for_orphans()
         port = free_port(lab.epics.host) if lab.epics.port == "auto" else lab.epics.port
-        if lab.twin is not None:
-            self.ioc = start_ioc(lab, home, port)
-            self.tell(f"simulated chamber   {lab.prefix}* on {lab.epics.host}:{port}, {lab.twin.speed:g} x real time")
-        if lab.catalogue.uri == "auto":
-            tiled_port = 0 if lab.catalogue.port == "auto" else lab.catalogue.port
-            self.tiled = TiledServer.start(self._tiled_settings(tiled_port), home.tiled)
-            uri = self.tiled.uri
-        else:
-            uri = lab.catalogue.uri
+        with ThreadPoolExecutor(1) as beside:  # a server takes seconds to start, most of them imports
+            tiled = beside.submit(self._start_tiled) if lab.catalogue.uri == "auto" else None
+            try:
+                if lab.twin is not None:  # in this thread: the IOC ends with the thread that has started it
+                    self.ioc = start_ioc(lab, home, port)
+                    speed = f"{lab.twin.speed:g} x real time"
+                    self.tell(f"simulated chamber   {lab.prefix}* on {lab.epics.host}:{port}, {speed}")
+            finally:
+                uri = tiled.result().uri if tiled is not None else lab.catalogue.uri
         self.writer = start_writer(home.log, uri, api_key(home.tiled), home.tiled / "writer.log")
         write_profile(home.tiled / "profiles", uri)
         self.tell(f"catalogue           {uri}, fed from {home.log}")
@@ -79,6 +81,11 @@ class Services:
         home.write_services(self.info)
         self._watcher = threading.Thread(target=self._watch, name="services", daemon=True)
         self._watcher.start()
+
+    def _start_tiled(self) -> TiledServer:
+        part = self.lab.catalogue
+        self.tiled = TiledServer.start(self._tiled_settings(0 if part.port == "auto" else part.port), self.home.tiled)
+        return self.tiled
 
     def _tiled_settings(self, port: int) -> TiledSettings:
         local = TiledSettings.local(self.home.tiled, port=port)
