@@ -82,11 +82,6 @@ class Chamber:
         """The sensors in their order."""
         return list(self.sensors.values())
 
-    def wafer_points(self) -> Array:
-        """Points of the composition map [y * x, 3] in cm, x running fastest."""
-        x, y = np.meshgrid(self.x_mm / 10.0, self.y_mm / 10.0)
-        return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
-
 
 def _vector(values: Sequence[float]) -> tuple[float, float, float]:
     x, y, z = (float(v) for v in values)

@@ -72,9 +72,8 @@ def rate_surface_figure(
     left, right = fig.subplots(1, 2, sharex=True, sharey=True)
     _panel(fig, left, x, y, z, VALUE_MAP, "ng cm$^{-2}$ s$^{-1}$", f"{title}: rate")
     percent = 100.0 * e / np.maximum(np.abs(z), 1e-3 * float(np.abs(z).max()))
-    _panel(
-        fig, right, x, y, np.minimum(percent, 30.0), ERROR_MAP, "%", "relative standard error (30 % and above alike)"
-    )
+    most = 4.0 * float(np.median(percent))
+    _panel(fig, right, x, y, percent, ERROR_MAP, "%", "relative standard error", most)
     labels = _labels(points, float(np.ptp(x)), float(np.ptp(y)))
     for ax in (left, right):
         ax.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
