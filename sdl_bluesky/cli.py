@@ -159,6 +159,16 @@ def _lab(options: argparse.Namespace) -> Any:
     return load_lab(options.lab)
 
 
+def _find_campaign(options: argparse.Namespace) -> None:
+    """Without a data folder given, a campaign may also be one of the demonstration in this folder."""
+    from sdl_bluesky.session.home import Home
+
+    demo = Home(Path("demo-out").resolve())
+    if options.home is None and "SDL_HOME" not in os.environ and options.lab is None and demo.holds(options.uid):
+        say(f"campaign {options.uid} is in {demo.path}")
+        options.home = demo.path
+
+
 def _open(options: argparse.Namespace) -> Session:
     from sdl_bluesky.session.open import open_session
 
@@ -181,6 +191,7 @@ def _campaign_resume(options: argparse.Namespace) -> int:
     from sdl_bluesky.demo.sputter import MARK, conclude
     from sdl_bluesky.session.campaigns import resume
 
+    _find_campaign(options)
     with _open(options) as session:
         history = resume(session, options.uid, Progress())
         _end_of_campaign(session, history.campaign)
@@ -200,6 +211,7 @@ def _end_of_campaign(session: Session, campaign: str) -> None:
 def _campaign_replay(options: argparse.Namespace) -> int:
     from sdl_bluesky.plans.recall import campaign_id, replay
 
+    _find_campaign(options)
     with _catalogue(options) as client:
         worst = 0.0
         for row in replay(client, campaign_id(client, options.uid)):

@@ -14,12 +14,22 @@ from sdl_bluesky.plans.stubs import Attempt
 
 PRESSURE_STEPS = 8
 IGNITION_STEPS = 3
+IGNITION_TOLERANCE = 0.15
 
 
-def set_pressure(attempt: Attempt, pressure: float, settings: SputterSettings) -> MsgGenerator[float]:
+def set_pressure(
+    attempt: Attempt, pressure: float, settings: SputterSettings, tolerance: float | None = None
+) -> MsgGenerator[float]:
     """Change the gas flow until the process gauge reads `pressure` [mTorr].
 
-    The pressure goes almost in proportion with the flow, so the flow is corrected by the ratio of wanted and read.
+    The pressure goes almost in proportion with the flow, so the flow is corrected by the ratio of wanted and read; the
+    attempt remembers it for the next pressure.
+
+    Args:
+        attempt: the try that it is part of.
+        pressure: [mTorr].
+        settings: how it is done.
+        tolerance: relative; that of the settings by default.
 
     Returns:
         The pressure read [mTorr].
@@ -30,18 +40,19 @@ def set_pressure(attempt: Attempt, pressure: float, settings: SputterSettings) -
     """
     chamber = attempt.chamber
     gauge: Any = chamber.gauge.pressure
-    flow = pressure * settings.flow_per_pressure
+    allowed = (settings.pressure_tolerance if tolerance is None else tolerance) * pressure
     read = float("nan")
     for _ in range(PRESSURE_STEPS):
+        flow = pressure * (attempt.flow_per_pressure or settings.flow_per_pressure)
         chamber.gas.flow.check_value(flow)
         yield from attempt.move(chamber.gas.flow, flow)
         yield from attempt.hold(settings.pump_s)
-        read = yield from bps.rd(gauge)
-        if abs(read - pressure) <= settings.pressure_tolerance * pressure:
-            return float(read)
+        read = float((yield from bps.rd(gauge)))
         if read <= 0:
             raise OutOfRange(f"the process gauge reads {read:g} mTorr with {flow:g} sccm: is the gas open?")
-        flow *= pressure / read
+        attempt.flow_per_pressure = flow / read
+        if abs(read - pressure) <= allowed:
+            return read
     raise MoveTimeout(
         f"the pressure did not come to {pressure:g} mTorr: it is {read:g} mTorr after {PRESSURE_STEPS} corrections"
     )
@@ -54,7 +65,7 @@ def light(attempt: Attempt, powers: Mapping[str, float], settings: SputterSettin
         PlasmaError: a plasma did not ignite, also at higher pressures.
     """
     pressure = settings.ignition_pressure_mTorr
-    yield from set_pressure(attempt, pressure, settings)
+    yield from set_pressure(attempt, pressure, settings, IGNITION_TOLERANCE)
     for name, power in powers.items():
         source = attempt.chamber.source(name)
         ignition = min(max(power, settings.ignition_power_W), source.spec.max_power_W)
@@ -70,5 +81,5 @@ def light(attempt: Attempt, powers: Mapping[str, float], settings: SputterSettin
                 if not left:
                     raise
                 pressure *= 1.3
-                yield from set_pressure(attempt, pressure, settings)
+                yield from set_pressure(attempt, pressure, settings, IGNITION_TOLERANCE)
         yield from attempt.move(source.power, power)

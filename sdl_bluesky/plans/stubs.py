@@ -43,6 +43,7 @@ class Attempt:
         self.chamber = chamber
         self.stream: QCMStream = chamber.stream(list(sources))
         self.streaming = False
+        self.flow_per_pressure: float | None = None  # sccm/mTorr, once it was seen
         self._watched = [*(chamber.source(s) for s in sources), chamber.substrate]
         self._before = self._count()
 

@@ -133,6 +133,15 @@ class Home:
                 raise ServiceError(f"services of a dead process do not end in {self.path}: end them ({alive})")
             time.sleep(0.05)
 
+    def holds(self, uid: str) -> bool:
+        """Whether a run whose uid begins so stands in this folder's log."""
+        mark = f'["start", {{"uid": "{uid}'.encode()
+        for path in sorted(self.log.glob("*.jsonl")):
+            with path.open("rb") as lines:
+                if any(line.startswith(mark) for line in lines):
+                    return True
+        return False
+
     def load_lab(self, path: Path | str | None = None) -> LabFile:
         """The lab: the file given, else the one kept in this folder, else ``$SDL_LAB``, else the shipped one."""
         if path is not None:
