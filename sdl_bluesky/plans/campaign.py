@@ -208,10 +208,10 @@ def _deposit(part: Part) -> MsgGenerator[None]:
             md=md,
         )
 
-    def refuse() -> None:
-        raise CampaignError("the film could not be made as the campaign file says", part.history)
-
-    yield from _do(part, decision, experiment, lambda _: {}, refuse, lambda: (True, "the film is made"))
+    yield from _do(part, decision, experiment, lambda _: {}, lambda: None, lambda: (True, "the film was the last step"))
+    last = part.history.steps[-1]
+    if last.outcome != "success":
+        raise CampaignError(f"the film could not be made as the campaign file says; see run {last.uid}", part.history)
 
 
 def _do(

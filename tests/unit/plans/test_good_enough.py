@@ -1,0 +1,70 @@
+"""When a measurement ends, against frequencies made from a known rate."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from sdl_bluesky.analysis.rates import Window
+from sdl_bluesky.errors import DeviceError, PlasmaError
+from sdl_bluesky.plans.reduction import good_enough, result
+from sdl_bluesky.plans.settings import SputterSettings
+
+F0 = 6e6
+NG_PER_HZ = 12.269  # Sauerbrey at 6 MHz
+SETTINGS = SputterSettings(shortest_s=30.0, longest_s=100.0, precision=0.01)
+WINDOW = Window((0.0, 60.0), (100.0, math.inf))
+
+
+def rows(end: float, rate: float = 20.0, drift: float = 1.0, noise: float = 0.02, out_at: float = math.inf) -> dict:
+    t = np.arange(0.0, end, 5.0)
+    mass = drift * t + rate * np.clip(t - 60.0, 0.0, None)
+    f = F0 - mass / NG_PER_HZ + noise * np.random.default_rng(1).standard_normal(t.size)
+    return {
+        "clock_time": t,
+        "qcm1_frequency": f,
+        "gauge_pressure": np.full(t.size, 8.0),
+        "cu_power": np.full(t.size, 49.9),
+        "cu_plasma": (t < out_at).astype(int),
+    }
+
+
+def judge(windows: list[Window]):
+    return good_enough(windows, {"cu": 50.0}, "qcm1", F0, SETTINGS)
+
+
+def test_nothing_is_judged_before_the_shutter_is_open() -> None:
+    assert not judge([])(rows(500.0))
+    assert not judge([WINDOW])(rows(95.0))
+
+
+def test_it_ends_when_the_rate_is_known_and_not_before_the_shortest_time() -> None:
+    assert not judge([WINDOW])(rows(125.0))
+    assert judge([WINDOW])(rows(140.0))
+
+
+def test_it_ends_when_the_time_is_up_however_bad_the_rate() -> None:
+    assert not judge([WINDOW])(rows(190.0, rate=0.05, noise=5.0))
+    assert judge([WINDOW])(rows(210.0, rate=0.05, noise=5.0))
+
+
+def test_a_plasma_that_goes_out_is_noticed() -> None:
+    with pytest.raises(PlasmaError, match=r"cu went out at 50 W and 8\.00 mTorr"):
+        judge([WINDOW])(rows(140.0, out_at=120.0))
+
+
+def test_the_result_is_the_rate_less_the_zero_rate() -> None:
+    fields, values = result(rows(200.0), Window((0.0, 59.0), (100.0, 200.0)), {"qcm1": F0}, {"cu": 50.0})
+    assert set(fields) == set(values)
+    assert values["qcm1_rate"] == pytest.approx(20.0, abs=4 * values["qcm1_rate_std"])
+    assert 0.0 < values["qcm1_rate_std"] < 0.05
+    assert values["cu_power"] == pytest.approx(49.9)
+    assert (values["window_from_s"], values["zero_to_s"], values["samples"]) == (100.0, 59.0, 20)
+    assert fields["qcm1_rate"].units == "ng cm^-2 s^-1"
+
+
+def test_too_few_rows_are_an_error() -> None:
+    with pytest.raises(DeviceError, match="rows came"):
+        result(rows(105.0), Window((0.0, 59.0), (100.0, 105.0)), {"qcm1": F0}, {"cu": 50.0})
