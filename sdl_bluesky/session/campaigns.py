@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from bluesky.utils import RunEngineInterrupted
 
 from sdl_bluesky.data.campaigns import start_of, stop_of
 from sdl_bluesky.data.catalogue import campaigns
@@ -39,7 +42,10 @@ def run_campaign_file(
             (yield from run_campaign(session.chamber, spec, session.settings, history=history, observer=observer))
         )
 
-    session.RE(plan())
+    with suppress(
+        RunEngineInterrupted
+    ):  # Ctrl-C: the machine is safe, and the session aborts the plan when it is closed
+        session.RE(plan())
     if not done:
         raise CampaignError("the campaign was stopped; `sdl campaign resume` goes on with it", history)
     return done[0]

@@ -147,6 +147,12 @@ class GasPart(_Part):
     pressure_tolerance: Percent = 2.0
     pump_time: Seconds = 10.0
 
+    @model_validator(mode="after")
+    def _from_zero(self) -> GasPart:
+        if self.flow[0] != 0.0:
+            raise ValueError("flow must begin at 0 sccm: the gas can always be closed")
+        return self
+
 
 class PlasmaPart(_Part):
     """How a plasma is lit: at a pressure well above the one at which it goes out."""

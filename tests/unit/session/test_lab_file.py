@@ -58,6 +58,8 @@ def test_a_wrong_unit_is_named_with_its_place(text: object) -> None:
         (("chamber", "sources", "cu", "max_power"), "-5 W", "above 0 W"),
         (("chamber", "sources", "cu", "pv"), "S2:", "used twice"),
         (("chamber", "gas", "flow"), "150 to 0 sccm", "smaller"),
+        (("chamber", "gas", "flow"), "5 to 150 sccm", "begin at 0"),
+        (("chamber", "gas", "flow"), "-5 to 150 sccm", "begin at 0"),
         (("chamber", "sources"), {}, "at least 1"),
         (("twin", "speed"), 0.5, "greater than or equal to 1"),
         (("twin",), None, "needs a twin"),
