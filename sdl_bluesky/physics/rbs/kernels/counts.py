@@ -37,22 +37,22 @@ def first_edge(begin, edges, inverse_slope):
 @kernel()
 def deposit(center, sigma, jump, bend, edges, inverse_slope, error, total, tail):
     """Add one edge of a brick to the cumulated spectrum `total` [edge]; what lies beyond goes into `tail` [edge, 3]."""
-    last = edges.size
     inverse = 1.0 / sigma
     a = jump * sigma
     b = bend * sigma * sigma
-    k = first_edge(center - Z_MAX * sigma, edges, inverse_slope)
-    while k < last:
-        z = (edges[k] - center) * inverse
-        if z >= Z_MAX:
-            break
+    reach = (Z_MAX - 1e-9) * sigma
+    first = first_edge(center - reach, edges, inverse_slope)
+    k = first_edge(center + reach, edges, inverse_slope)
+    energy, row = edges[first:k], total[first:k]
+    for m in range(k - first):
+        z = (energy[m] - center) * inverse
         i = int((z + Z_MAX) * (1.0 / Z_STEP) + 0.5)
         d = z - (i * Z_STEP - Z_MAX)  # T' = R, R' = Phi, Phi' = phi
-        total[k] += a * (error[i, 0] + d * (error[i, 2] + 0.5 * d * error[i, 3])) + b * (
-            error[i, 1] + d * (error[i, 0] + 0.5 * d * (error[i, 2] + (1.0 / 3.0) * d * error[i, 3]))
+        once, twice, cdf, pdf = error[0, i], error[1, i], error[2, i], error[3, i]
+        row[m] += a * (once + d * (cdf + 0.5 * d * pdf)) + b * (
+            twice + d * (once + 0.5 * d * (cdf + (1.0 / 3.0) * d * pdf))
         )
-        k += 1
-    if k < last:  # J (E - c) + M ((E - c)^2 + sigma^2) / 2
+    if k < edges.size:  # J (E - c) + M ((E - c)^2 + sigma^2) / 2
         tail[k, 0] += -jump * center + 0.5 * bend * (center * center + sigma * sigma)
         tail[k, 1] += jump - bend * center
         tail[k, 2] += 0.5 * bend

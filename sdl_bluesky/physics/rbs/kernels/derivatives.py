@@ -169,10 +169,10 @@ def deposit_columns(center, sigma, active, by, edges, inverse_slope, error, basi
         elif z < Z_MAX:
             i = int((z + Z_MAX) * (1.0 / Z_STEP) + 0.5)
             d = z - (i * Z_STEP - Z_MAX)
-            basis[0, size] = sigma * (error[i, 0] + d * (error[i, 2] + 0.5 * d * error[i, 3]))
-            basis[1, size] = square * (error[i, 1] + d * (error[i, 0] + 0.5 * d * error[i, 2]))
-            basis[2, size] = error[i, 2] + d * error[i, 3]
-            basis[3, size] = error[i, 3] * (1.0 - z * d)
+            basis[0, size] = sigma * (error[0, i] + d * (error[2, i] + 0.5 * d * error[3, i]))
+            basis[1, size] = square * (error[1, i] + d * (error[0, i] + 0.5 * d * error[2, i]))
+            basis[2, size] = error[2, i] + d * error[3, i]
+            basis[3, size] = error[3, i] * (1.0 - z * d)
         elif size % LANES == 0:
             break
         else:
