@@ -63,9 +63,12 @@ def simulate(setup: Setup, layers: ArrayLike, nuisance: Nuisance = EXACT) -> Arr
     return counts[0] if single else counts
 
 
-def jacobian(setup: Setup, layers: ArrayLike, nuisance: Nuisance = EXACT) -> Jacobian:
+def jacobian(
+    setup: Setup, layers: ArrayLike, nuisance: Nuisance = EXACT, columns: NDArray[np.bool_] | None = None
+) -> Jacobian:
     """Spectra and their derivatives; arguments and errors as for `simulate`, always with the axis of the batch.
 
+    `columns` [column] says which of `Jacobian.matrix` are worked out, which saves time; the others are zero.
     Pile-up is taken as given: the derivatives are those without it.
     """
     batch, _ = _batch(setup, layers)
@@ -74,7 +77,14 @@ def jacobian(setup: Setup, layers: ArrayLike, nuisance: Nuisance = EXACT) -> Jac
     counts = _counts(setup, batch, scalars, factors)
     t = tables(setup)
     matrix = np.empty((count, (rows + 1) * elements + 4, setup.channels))
-    seen = np.where(batch.sum(axis=2, keepdims=True) > 0.0, batch, TRACE)
+    own = rows * elements
+    wanted = np.ones(own + 4 + elements, dtype=bool) if columns is None else np.asarray(columns, dtype=bool)
+    if wanted.shape != (own + 4 + elements,):
+        raise OutOfRange(f"columns {wanted.shape}: there are {own + 4 + elements} derivatives")
+    order = [own + 1, own + 3, *range(own + 4, own + 4 + elements), *range(own)]  # of the kernel
+    in_kernel = wanted[order]
+    in_kernel[0] = wanted[own + 1] or wanted[own + 2]
+    seen = np.where(batch.sum(axis=2, keepdims=True) > TRACE, batch, TRACE)
     with _one_at_a_time:
         many_columns(
             seen,
@@ -85,11 +95,12 @@ def jacobian(setup: Setup, layers: ArrayLike, nuisance: Nuisance = EXACT) -> Jac
             t.straggling,
             _fields(t.lines),
             ERROR,
+            in_kernel,
             counts,
             matrix,
         )
     matrix[:, :, _unseen(setup)] = 0.0
-    own = rows * elements
+    matrix[:, ~wanted] = 0.0
     return Jacobian(
         counts,
         matrix,

@@ -150,7 +150,7 @@ def advance(
 
 
 @kernel()
-def deposit_columns(center, sigma, active, by, edges, inverse_slope, error, basis, total, tail):
+def deposit_columns(center, sigma, active, wanted, by, edges, inverse_slope, error, basis, total, tail):
     """Add the columns of one edge: by_0 sigma R + by_1 sigma^2 T + by_2 Phi + by_3 phi.
 
     `total` [column, edge]; what lies beyond goes into `tail` [column, block of edges, 3]. Windows are whole blocks of LANES
@@ -183,6 +183,8 @@ def deposit_columns(center, sigma, active, by, edges, inverse_slope, error, basi
         size += 1
     b0, b1, b2, b3 = basis[0, :size], basis[1, :size], basis[2, :size], basis[3, :size]
     for p in range(active):
+        if not wanted[p]:
+            continue
         a, b, c, d = by[0, p], by[1, p], by[2, p], by[3, p]
         row = total[p, first : first + size]
         for k in range(size):
@@ -197,11 +199,13 @@ def deposit_columns(center, sigma, active, by, edges, inverse_slope, error, basi
 
 
 @kernel()
-def close_columns(edges, total, tail, basis):
+def close_columns(edges, wanted, total, tail, basis):
     """Add what lies beyond the windows, see `kernel.close_tails`."""
     size = edges.size
     t0, t1, t2 = basis[0, :size], basis[1, :size], basis[2, :size]
     for p in range(total.shape[0]):
+        if not wanted[p]:
+            continue
         x, y, z = 0.0, 0.0, 0.0
         for block in range(tail.shape[1]):
             x += tail[p, block, 0]
@@ -216,7 +220,20 @@ def close_columns(edges, total, tail, basis):
 
 @kernel()
 def columns(
-    layers, factor, beam, sigma_detector, edges, inverse_slope, stopping, straggling, lines, error, basis, total, tail
+    layers,
+    factor,
+    beam,
+    resolution,
+    edges,
+    inverse_slope,
+    stopping,
+    straggling,
+    lines,
+    error,
+    wanted,
+    basis,
+    total,
+    tail,
 ):
     """Derivatives of one cumulated spectrum at the edges of the channels [edge, column]."""
     energy, lowest, cos_in, cos_out, slice_sigma, slice_part, nominal = beam
@@ -239,7 +256,7 @@ def columns(
     d_unit = np.empty((MAX_EDGES, many_p))
     d_slope = np.zeros((MAX_EDGES, many_p))
     by = np.zeros((4, many_p + FIXED))
-    variance = sigma_detector * sigma_detector
+    variance = resolution * resolution
     bottom, bottom_variance = energy, 0.0
     for layer in range(count):
         top, top_variance = bottom, bottom_variance
@@ -347,7 +364,9 @@ def columns(
                 by[0, 0], by[2, 0] = density * bend, density * jump
                 wider = variance / width[j]
                 by[2, 1], by[3, 1] = density * bend * width[j] * wider, density * jump * wider
-                deposit_columns(out[j], width[j], active + FIXED, by, edges, inverse_slope, error, basis, total, tail)
+                deposit_columns(
+                    out[j], width[j], active + FIXED, wanted, by, edges, inverse_slope, error, basis, total, tail
+                )
         if not through:
             break
         advance(
@@ -384,10 +403,14 @@ def many_columns(
     straggling,
     lines,
     error,
+    wanted,
     counts,
     found,
 ):
-    """Derivatives [batch, column, channel]: layer by layer, then fluence, slope, offset, resolution, stopping."""
+    """Derivatives [batch, column, channel]: layer by layer, then fluence, slope, offset, resolution, stopping.
+
+    Only the `wanted` columns, in the order of this kernel; the others are zero.
+    """
     channels = counts.shape[1]
     elements = layers.shape[2]
     own = elements * layers.shape[1]
@@ -403,9 +426,9 @@ def many_columns(
             inverse_slope = calibrate(calibration, scalars[b, 1], scalars[b, 2], edges)
             columns(
                 layers[b], factors[b], beam, sigma_detector * scalars[b, 3], edges, inverse_slope, stopping, straggling,
-                lines, error, basis, total, tail,
+                lines, error, wanted, basis, total, tail,
             )  # fmt: skip
-            close_columns(edges, total, tail, basis)
+            close_columns(edges, wanted, total, tail, basis)
             scale = particles * scalars[b, 0]
             for p in range(1, width):
                 factor = scale / scalars[b, 3] if p == 1 else scale
@@ -414,6 +437,9 @@ def many_columns(
                 else:
                     row = own + 3 if p == 1 else own + 4 + p - FIXED
                 column, values = total[p], found[b, row]
+                if not wanted[p]:
+                    values[:] = 0.0
+                    continue
                 for k in range(channels):
                     values[k] = factor * (column[k + 1] - column[k])
             column = total[0]

@@ -13,6 +13,8 @@ SLICES = (1.5, 0.03)
 WIDE_SLICES = (2.0, 0.05)
 """The same for derivatives."""
 EMPTY = -1.0
+NOTHING = 1e-8
+"""Areal density [1e15 at/cm2] up to which a layer is taken as empty: the differences of energies would be rounding."""
 
 
 @kernel()
@@ -22,7 +24,7 @@ def fill_layer(layer, layers, factor, stopping, straggling, top, A, R, F, V):
     for i in range(layers.shape[1]):
         thickness += layers[layer, i]
     for ion in range(stopping.shape[0]):
-        if thickness <= 0.0:
+        if thickness <= NOTHING:
             F[ion, layer, 0] = EMPTY  # it is passed over
         else:
             reach = top if ion == 0 else top_of(A.shape[2])
@@ -30,7 +32,7 @@ def fill_layer(layer, layers, factor, stopping, straggling, top, A, R, F, V):
                 layers[layer], factor, stopping[ion], straggling[ion], reach,
                 A[ion, layer], R[ion, layer], F[ion, layer], V[ion, layer],
             )  # fmt: skip
-    return thickness > 0.0
+    return thickness > NOTHING
 
 
 @kernel()

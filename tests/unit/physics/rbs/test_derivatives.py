@@ -117,3 +117,14 @@ def test_nuisance_of_each_spectrum():
     for b in range(2):
         one = Nuisance(fluence=each.fluence[b], offset=each.offset[b], stopping=each.stopping[b])
         np.testing.assert_array_equal(together[b], simulate(setup, layers[b], one))
+
+
+def test_only_the_columns_that_are_asked_for():
+    setup = Setup(elements=("O", "Cu", "Au"))
+    layers = np.array([[0.0, 500.0, 100.0], [4000.0, 100.0, 0.0]])
+    everything = jacobian(setup, layers).matrix
+    for column in range(everything.shape[1]):
+        wanted = np.arange(everything.shape[1]) == column
+        found = jacobian(setup, layers, columns=wanted).matrix
+        np.testing.assert_array_equal(found[:, column], everything[:, column])
+        assert not found[:, ~wanted].any()
