@@ -18,6 +18,8 @@ ALIASES = {"p": "1H", "H+": "1H", "d": "2H", "D": "2H", "t": "3H", "T": "3H", "a
 IONS = ("1H", "2H", "3H", "3He", "4He")
 """Ions for which the stopping tables hold: hydrogen and helium."""
 MAX_Z = 92
+PRIMORDIAL = {"Th": {232: 1.0}, "U": {234: 0.000054, 235: 0.007204, 238: 0.992742}}
+"""Natural fractions (IUPAC) of radioactive elements that are found in nature; `periodictable` gives none."""
 _PATTERN = re.compile(r"^(\d{0,3})([A-Z][a-z]?)$")
 
 
@@ -98,7 +100,8 @@ def target(name: str) -> Target:
     element = _element(symbol, name)
     if a:
         return Target(name, element.number, ((nuclide(name), 1.0),))
-    natural = [(k, float(element[k].abundance)) for k in element.isotopes if element[k].abundance > 0]
+    known = PRIMORDIAL.get(symbol) or {k: float(element[k].abundance) for k in element.isotopes}
+    natural = [(k, w) for k, w in known.items() if w > 0]
     total = sum(w for _, w in natural)
     if total <= 0:
         raise OutOfRange(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sdl_bluesky.physics.composition import atomic_mass
 from sdl_bluesky.physics.rbs import ZBL85, CrossSection, Setup, advise, rutherford_mb_sr, simulate, surface_edge_keV
 from sdl_bluesky.physics.rbs.nuclides import ion, nuclide, target
 
@@ -218,3 +219,9 @@ def test_advice():
     assert "not heavier" in advise(setup(elements=("D",)))[0]
     protons = setup(ion="p", energy_keV=3000.0, slope_keV=2.0, elements=("O", "Au"))
     assert [k for k in advise(protons) if "Rutherford" in k] == [advise(protons)[0]]
+
+
+@pytest.mark.parametrize("name", ["H", "O", "Cu", "Sn", "W", "Th", "U"])
+def test_mean_mass_of_the_isotopes_is_the_atomic_mass(name):
+    assert target(name).mass_u == pytest.approx(atomic_mass(name), rel=1e-4)
+    assert sum(weight for _, weight in target(name).isotopes) == pytest.approx(1.0, abs=1e-12)
