@@ -1,4 +1,4 @@
-"""Start a simulated instrument: `python -m ioc_sims sputter CONFIG.json`."""
+"""Start a simulated instrument: `python -m ioc_sims sputter CONFIG.json`, `python -m ioc_sims rbs CONFIG.json`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
+import ioc_sims.rbs
 import ioc_sims.sputter
 from ioc_sims.common.errors import SimulationError
 from ioc_sims.common.process import Lifetime
@@ -29,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         "sputter", help="a magnetron sputter chamber", description=ioc_sims.sputter.__doc__, formatter_class=raw
     )
     sputter.add_argument("config", type=Path, metavar="CONFIG.json", help="prefix, geometry, seed, speed, files")
+    rbs = instruments.add_parser(
+        "rbs", help="an RBS end station", description=ioc_sims.rbs.__doc__, formatter_class=raw
+    )
+    rbs.add_argument("config", type=Path, metavar="CONFIG.json", help="prefix, set-up, films, seed, speed, files")
     options = parser.parse_args(arguments)
 
     logging.basicConfig(
@@ -38,16 +44,26 @@ def main(arguments: list[str] | None = None) -> int:
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # EPICS itself writes to stdout, which is for the READY line alone
     try:
-        # imported here: --help needs no EPICS
-        from ioc_sims.sputter.ioc import leave, run
-        from ioc_sims.sputter.settings import load_config
+        from ioc_sims.common.serving import leave  # here: --help needs no EPICS
 
-        status = run(load_config(options.config), lifetime, ready)
+        status = _run(options.instrument, options.config, lifetime, ready)
     except SimulationError as err:
         sys.stderr.write(f"ioc_sims: {err}\n")
         return 2
     leave(status)
     return status
+
+
+def _run(instrument: str, config: Path, lifetime: Lifetime, ready: TextIO) -> int:
+    if instrument == "rbs":
+        from ioc_sims.rbs.ioc import run as run_rbs
+        from ioc_sims.rbs.settings import load_config as load_rbs
+
+        return run_rbs(load_rbs(config), lifetime, ready)
+    from ioc_sims.sputter.ioc import run
+    from ioc_sims.sputter.settings import load_config
+
+    return run(load_config(config), lifetime, ready)
 
 
 if __name__ == "__main__":

@@ -20,42 +20,48 @@ import numpy as np
 from httpx import HTTPError
 
 from ioc_sims.common.errors import JudgeError
-from ioc_sims.scoring import Map, Surface, composition_score, rate_error_percent
+from ioc_sims.common.film import Film
+from ioc_sims.scoring import Map, Points, Surface, composition_score, rate_error_percent, rbs_score
 
 SCHEMA = 1
 
 
 def judge(truth: Mapping[str, Any], analysis: Any, campaigns: Sequence[str], film: int | None = None) -> dict[str, Any]:
-    """Score the latest rate surface of every source and the latest composition map of some campaigns.
+    """Score the latest rate surface of every source, the latest composition map and the latest RBS result of campaigns.
 
     Args:
         truth: content of the truth file.
         analysis: Tiled container with the derived data.
         campaigns: uids; what belongs to any of them counts.
-        film: number of the substrate to compare with; None to take it from the map's metadata.
+        film: number of the substrate to compare with; None to take it from the result's metadata.
 
     Returns:
         {"schema", "campaign", "sources": {name: {"e_rms_percent", "points", "key"}},
-        "composition": {"rms_percent", "centre_error", "coverage_90", "pixels", "film", "key"} or None}.
+        "composition": {"rms_percent", "centre_error", "coverage_90", "pixels", "film", "key"} or None,
+        "rbs": {"rms_percent", "worst_percent", "coverage_90", "density_error_percent", "points", "film", "key"} or
+        None}.
 
     Raises:
         JudgeError: there is nothing to judge, or a result and the truth cannot be compared.
     """
     entries = [(key, node, md) for key, node, md in _entries(analysis) if md.get("campaign") in campaigns]
     surfaces: dict[str, tuple[str, Any, Mapping[str, Any]]] = {}
-    maps: list[tuple[str, Any, Mapping[str, Any]]] = []
+    latest: dict[str, tuple[str, Any, Mapping[str, Any]]] = {}
     for entry in sorted(entries, key=lambda item: _when(item[2])):
         if entry[2].get("kind") == "rate_surface":
             surfaces[str(entry[2]["source"])] = entry
-        elif entry[2].get("kind") == "composition":
-            maps.append(entry)
-    if not surfaces and not maps:
-        raise JudgeError(f"no rate surface and no composition map of campaign {', '.join(campaigns)} in the catalogue")
+        else:
+            latest[str(entry[2].get("kind"))] = entry
+    if not surfaces and not {"composition", "rbs"} & set(latest):
+        raise JudgeError(
+            f"no rate surface, no composition map and no RBS result of campaign {', '.join(campaigns)} in the catalogue"
+        )
     return {
         "schema": SCHEMA,
         "campaign": list(campaigns),
         "sources": {name: _judge_source(truth, name, *entry) for name, entry in surfaces.items()},
-        "composition": _judge_map(truth, *maps[-1], film) if maps else None,
+        "composition": _judge_map(truth, *latest["composition"], film) if "composition" in latest else None,
+        "rbs": _judge_rbs(truth, *latest["rbs"], film) if "rbs" in latest else None,
     }
 
 
@@ -80,11 +86,7 @@ def _judge_source(
 def _judge_map(
     truth: Mapping[str, Any], key: str, node: Any, metadata: Mapping[str, Any], film: int | None
 ) -> dict[str, Any]:
-    films = truth["films"]
-    number = film or metadata.get("substrate_number") or _newest(films)
-    if str(number) not in films:
-        raise JudgeError(f"the truth has no film {number}: {', '.join(films) or 'none'}")
-    hidden = films[str(number)]
+    number, hidden = _film(truth, metadata, film)
     elements = list(metadata["elements"])
     x, y = _read(node, "x"), _read(node, "y")
     mean, std = _read(node, "composition"), _read(node, "composition_std")
@@ -96,7 +98,35 @@ def _judge_map(
     score = composition_score(
         Map(x, y, dict(zip(elements, mean, strict=True))), dict(zip(elements, std, strict=True)), real
     )
-    return {**asdict(score), "film": int(number), "key": key}
+    return {**asdict(score), "film": number, "key": key}
+
+
+def _judge_rbs(
+    truth: Mapping[str, Any], key: str, node: Any, metadata: Mapping[str, Any], film: int | None
+) -> dict[str, Any]:
+    number, hidden = _film(truth, metadata, film)
+    elements = list(metadata["elements"])
+    x, y = _read(node, "x"), _read(node, "y")
+    density = Film(hidden).densities(x, y)
+    total = sum(density.values(), start=np.zeros_like(x))
+    share = {e: np.divide(d, total, out=np.zeros_like(d), where=total > 0) for e, d in density.items()}
+
+    def measured(ending: str) -> Points:
+        columns = (
+            dict(zip(elements, _read(node, f"{what}{ending}").T, strict=True)) for what in ("density", "fraction")
+        )
+        return Points(*columns)
+
+    score = rbs_score(measured(""), measured("_std"), Points(density, share))
+    return {**asdict(score), "film": number, "key": key}
+
+
+def _film(truth: Mapping[str, Any], metadata: Mapping[str, Any], film: int | None) -> tuple[int, Mapping[str, Any]]:
+    films = truth["films"]
+    number = film or metadata.get("substrate_number") or _newest(films)
+    if str(number) not in films:
+        raise JudgeError(f"the truth has no film {number}: {', '.join(films) or 'none'}")
+    return int(number), films[str(number)]
 
 
 def _newest(films: Mapping[str, Any]) -> int:
@@ -131,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     key.add_argument("--api-key-env", metavar="NAME", help="environment variable that holds the API key")
     key.add_argument("--api-key", metavar="KEY")
     parser.add_argument("--campaign", nargs="+", required=True, metavar="UID")
-    parser.add_argument("--film", type=int, help="substrate number of the composition map (default: its metadata)")
+    parser.add_argument("--film", type=int, help="substrate number of map and RBS result (default: their metadata)")
     parser.add_argument("--analysis", default="analysis", help="container of the derived data (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="write the result to this file, too")
     options = parser.parse_args(arguments)

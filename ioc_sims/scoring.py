@@ -51,6 +51,33 @@ class CompositionScore:
     pixels: int
 
 
+@dataclass(frozen=True)
+class Points:
+    """What a film holds at some places: areal densities [1e15 at/cm2] and atomic fractions, {element: [point]}."""
+
+    density: Mapping[str, Floats]
+    fraction: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class RBSScore:
+    """How good a measurement of a film at some places is.
+
+    Attributes:
+        rms_percent: RMS error of the atomic fractions over all points and elements, in atomic percent (absolute).
+        worst_percent: the largest of these errors.
+        coverage_90: part of all fractions and densities whose error is at most 1.645 standard deviations.
+        density_error_percent: median over the points of the relative error of the areal density of all elements.
+        points: points that were compared.
+    """
+
+    rms_percent: float
+    worst_percent: float
+    coverage_90: float
+    density_error_percent: float
+    points: int
+
+
 def rate_error_percent(
     mean: Surface, truth: Surface, lit: NDArray[np.bool_], lowest_pressure_mTorr: float = 4.0
 ) -> tuple[float, int]:
@@ -117,6 +144,51 @@ def composition_score(mean: Map, std: Mapping[str, Floats], truth: Map) -> Compo
         centre_error=float(abs(centre - _at(truth, first, np.zeros(1), np.zeros(1)))[0, 0]),
         coverage_90=float(np.mean(np.concatenate(covered))),
         pixels=int(squares[0].size),
+    )
+
+
+def rbs_score(mean: Points, std: Points, truth: Points) -> RBSScore:
+    """Compare densities and fractions at some places with the film.
+
+    An element that only one side has counts with 0 in the other. A point whose fractions or densities are not all
+    finite is left out.
+
+    Args:
+        mean: what was measured.
+        std: its standard deviations.
+        truth: the film; a density above 0 at every point.
+
+    Raises:
+        JudgeError: no point is finite, or the film is not there at a point.
+    """
+    if not mean.fraction:
+        raise JudgeError("the RBS result has no element")
+    total = np.sum([*truth.density.values()], axis=0) if truth.density else np.zeros(1)
+    if not (total > 0).all():
+        raise JudgeError("the RBS result has points where the truth holds no film")
+    finite = np.isfinite([*mean.fraction.values(), *mean.density.values()]).all(axis=0)
+    if not finite.any():
+        raise JudgeError("no point of the RBS result is finite")
+    zeros = np.zeros_like(total)
+    errors: list[Floats] = []
+    covered: list[NDArray[np.bool_]] = []
+    for got, spread, real in (
+        (mean.fraction, std.fraction, truth.fraction),
+        (mean.density, std.density, truth.density),
+    ):
+        for element in dict.fromkeys((*got, *real)):
+            error = (got.get(element, zeros) - real.get(element, zeros))[finite]
+            if real is truth.fraction:
+                errors.append(error)
+            if element in got:
+                covered.append(np.abs(error) <= SIGMAS_90 * np.asarray(spread[element])[finite])
+    relative = np.sum([*mean.density.values()], axis=0)[finite] / total[finite] - 1
+    return RBSScore(
+        rms_percent=float(100 * np.sqrt(np.mean(np.concatenate(errors) ** 2))),
+        worst_percent=float(100 * np.max(np.abs(np.concatenate(errors)))),
+        coverage_90=float(np.mean(np.concatenate(covered))),
+        density_error_percent=float(100 * np.median(np.abs(relative))),
+        points=int(finite.sum()),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import epicscorelibs.ioc as epics_ioc
 import epicsdbbuilder
+import numpy as np
 from softioc import alarm, builder, softioc
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,16 @@ class Records:
     def text(self, name: str) -> None:
         """A stringin (at most 39 characters)."""
         self._inputs[name] = builder.stringIn(self.prefix + name, **_READ_ONLY)
+
+    def choice(self, name: str, *states: str) -> None:
+        """An mbbi with the names of its states, from 0 on."""
+        self._inputs[name] = builder.mbbIn(self.prefix + name, *states, **_READ_ONLY)
+
+    def waveform(self, name: str, length: int, egu: str) -> None:
+        """A waveform of 32 bit integers."""
+        self._inputs[name] = builder.WaveformIn(
+            self.prefix + name, length=length, datatype=np.int32, EGU=egu, **_READ_ONLY
+        )
 
     def analog_setpoint(
         self,
@@ -126,8 +137,17 @@ class Records:
 
     def counter(self, name: str, action: Request) -> None:
         """A longout that acts on every put, also of the same number."""
+        self.number_setpoint(name, 0, lambda _value: True, action)
+
+    def number_setpoint(self, name: str, initial: int, accepts: Request, action: Request) -> None:
+        """A longout that acts on every put that is accepted, also of the same number."""
         self._outputs[name] = builder.longOut(
-            self.prefix + name, initial_value=0, always_update=True, on_update=action, **_WRITABLE
+            self.prefix + name,
+            initial_value=initial,
+            always_update=True,
+            validate=self._validator(name, accepts),
+            on_update=self._updater(name, action),
+            **_WRITABLE,
         )
 
     def put_back(self, name: str, value: Any) -> None:

@@ -42,6 +42,6 @@ named by the configuration. Every publication (10 Hz of real time) carries one t
 
 While the interlock is tripped shutters are closed, powers ramp to zero within a real second, and puts that would
 switch something on are refused. A refused put (also NaN, infinity, beyond a limit) leaves its record unchanged.
-Clients can write the values of setpoints and commands and nothing else (sputter.acf). Every start is safe: shutters
+Clients can write the values of setpoints and commands and nothing else (clients.acf). Every start is safe: shutters
 closed, powers and gas off; erosion, crystals, films and simulated time go on from the state file.
 """

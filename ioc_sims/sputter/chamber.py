@@ -1,28 +1,17 @@
-"""The chamber as its clients meet it: the plant on a real clock, behind interlocks, one lock round it all.
-
-Requests may come from any thread (a Channel Access put runs on its client's thread). Each first brings simulated time
-up to now, so that what it switches is switched at that moment and not at the next publication.
-"""
+"""The sputter chamber as its clients meet it: the plant behind interlocks, on a real clock."""
 
 from __future__ import annotations
 
-import logging
-import math
-import threading
 import time
 from collections.abc import Callable
 
-from ioc_sims.sputter.interlocks import Interlock, Watchdog
+from ioc_sims.common.instrument import Instrument, within
 from ioc_sims.sputter.plant import Plant
 
-log = logging.getLogger(__name__)
-
-FAULTS = ("WATER", "DOOR", "PRESSURE", "GAUGE")
-_STALE_PUTS_S = 1.0  # after a freeze, puts that had waited in the socket arrive within this time
 _SAFE_RAMP_TIME_S = 1.0  # real time in which a full supply must be down when the interlock trips
 
 
-class Chamber:
+class Chamber(Instrument):
     """A plant that lives in real time.
 
     Args:
@@ -35,39 +24,16 @@ class Chamber:
     def __init__(
         self, plant: Plant, speed: float, heartbeat_timeout_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(
+            plant,
+            ("WATER", "DOOR", "PRESSURE"),
+            ("WATER", "DOOR", "PRESSURE", "GAUGE"),
+            speed,
+            heartbeat_timeout_s,
+            clock,
+        )
         self.plant = plant
-        self.speed = speed
-        self.interlock = Interlock()
-        self.watchdog = Watchdog(heartbeat_timeout_s)
-        self.faults: dict[str, bool] = dict.fromkeys(FAULTS, False)
-        self.lock = threading.RLock()
-        self.trips = 0
         self.deposited = False  # a film has grown since somebody last looked
-        self._clock = clock
-        self._last_s = clock()
-        self._stale_until_s = -math.inf
-
-    def catch_up(self) -> None:
-        """Bring simulated time and interlocks up to the present.
-
-        A gap longer than the heartbeat timeout means that this process was frozen: simulated time does not run through
-        it, and an energised chamber trips at once.
-        """
-        with self.lock:
-            now = self._clock()
-            gap = max(now - self._last_s, 0.0)
-            self._last_s = now
-            if gap > self.watchdog.timeout_s:
-                log.warning("frozen for %.1f s", gap)
-                self._stale_until_s = now + _STALE_PUTS_S
-                if self.plant.energised:
-                    self.watchdog.trip()
-                gap = 0.0
-            self._check(now)
-            if gap > 0:
-                self.plant.advance(gap * self.speed, self._ramp())
-                self.deposited |= self.plant.depositing
-            self._check(now)
 
     # requests: each says whether it was accepted ---------------------------------------------------------------------
 
@@ -83,7 +49,7 @@ class Chamber:
     def accepts_power(self, index: int, watts: float) -> bool:
         """Whether this power may be asked for now."""
         limit = self.plant.sources[index].law.config.max_power_W
-        return _within(watts, 0.0, limit) and (watts == 0 or self._may_switch_on())
+        return within(watts, 0.0, limit) and (watts == 0 or self._may_switch_on())
 
     def set_source_shutter(self, index: int, is_open: bool) -> bool:
         """Open or close the shutter of a source."""
@@ -118,7 +84,7 @@ class Chamber:
 
     def accepts_flow(self, sccm: float) -> bool:
         """Whether this flow may be asked for."""
-        return _within(sccm, 0.0, self.plant.settings.maximum_flow_sccm)
+        return within(sccm, 0.0, self.plant.settings.maximum_flow_sccm)
 
     def set_angle(self, deg: float) -> bool:
         """Ask for a stage angle."""
@@ -131,7 +97,7 @@ class Chamber:
 
     def accepts_angle(self, deg: float) -> bool:
         """Whether this angle may be asked for."""
-        return _within(deg, -360.0, 360.0)
+        return within(deg, -360.0, 360.0)
 
     def load_substrate(self) -> bool:
         """Put a fresh substrate in; refused while its shutter is open."""
@@ -146,65 +112,22 @@ class Chamber:
         """Whether a substrate may be exchanged now."""
         return not self.plant.substrate_shutter_open
 
-    def set_speed(self, speed: float) -> bool:
-        """Change the speed of simulated time."""
-        with self.lock:
-            if not _within(speed, 1.0, 1000.0):
-                return False
-            self.catch_up()
-            self.speed = speed
-            return True
-
-    def set_fault(self, name: str, is_bad: bool) -> bool:
-        """Make an input bad, as the person would who opens the door."""
-        with self.lock:
-            self.faults[name] = is_bad
-            self.catch_up()
-            return True
-
-    def heartbeat(self) -> bool:
-        """A client lives."""
-        with self.lock:
-            self.catch_up()
-            self.watchdog.beat(self._clock())
-            self._check(self._clock())
-            return True
-
-    def reset(self) -> bool:
-        """Acknowledge the interlock; refused while an input is bad."""
-        with self.lock:
-            self.catch_up()
-            return self.interlock.reset()
-
-    def accepts_reset(self) -> bool:
-        """Whether a reset would work now."""
-        with self.lock:
-            self.catch_up()
-            return not self.interlock.any_bad
-
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _may_switch_on(self) -> bool:
-        with self.lock:
-            self.catch_up()
-            return self.interlock.ok and self._clock() >= self._stale_until_s
-
-    def _check(self, now_s: float) -> None:
+    def _inputs(self) -> dict[str, bool]:
         plant = self.plant
         low, high = plant.settings.interlock_pressure_mTorr
         powered = any(source.supply_W > 0 for source in plant.sources)
         outside = powered and not low <= plant.gas.pressure_mTorr <= high
-        tripped = self.interlock.update(
-            WATER=self.faults["WATER"],
-            DOOR=self.faults["DOOR"],
-            PRESSURE=outside or self.faults["PRESSURE"],
-            HEARTBEAT=self.watchdog.check(now_s, plant.energised),
-        )
-        if tripped:
-            log.warning("interlock tripped: %s", self.interlock.cause)
-            self.trips += 1
-        if not self.interlock.ok and plant.energised:
-            plant.make_safe()
+        return {
+            "WATER": self.faults["WATER"],
+            "DOOR": self.faults["DOOR"],
+            "PRESSURE": outside or self.faults["PRESSURE"],
+        }
+
+    def _advance(self, dt_s: float) -> None:
+        self.plant.advance(dt_s, self._ramp())
+        self.deposited |= self.plant.depositing
 
     def _ramp(self) -> float:
         """Speed of the supplies per simulated second; on a trip the whole way down takes at most a real second."""
@@ -213,7 +136,3 @@ class Chamber:
             return usual
         largest = max(source.law.config.max_power_W for source in self.plant.sources)
         return max(usual, largest / _SAFE_RAMP_TIME_S / self.speed)
-
-
-def _within(value: float, low: float, high: float) -> bool:
-    return math.isfinite(value) and low <= value <= high

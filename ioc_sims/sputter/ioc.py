@@ -1,26 +1,21 @@
-"""The process: records, the 10 Hz loop, start and end."""
+"""The chamber as a process: its records and what they publish."""
 
 from __future__ import annotations
 
-import logging
-import os
-import time
-from collections.abc import Callable
 from typing import TextIO
 
-from softioc import alarm, softioc
+from softioc import alarm
 
 from ioc_sims.common.process import Lifetime, check_port_free
+from ioc_sims.common.readings import Reading
 from ioc_sims.common.records import Records
+from ioc_sims.common.serving import Loop, serve, service_records
 from ioc_sims.sputter.chamber import Chamber
 from ioc_sims.sputter.readings import readings
 from ioc_sims.sputter.settings import ChamberConfig
 from ioc_sims.sputter.state import load_plant
 from ioc_sims.sputter.store import Store
 
-log = logging.getLogger(__name__)
-
-PERIOD_S = 0.1
 _SHUTTER = ("Closed", "Open")
 
 
@@ -53,21 +48,7 @@ def make_records(chamber: Chamber) -> Records:
     records.analog("SUBSTRATE:ANGLE", "deg", 2)
     records.command("SUBSTRATE:LOAD", "Load", chamber.accepts_load, chamber.load_substrate)
     records.integer("SUBSTRATE:NUMBER")
-    for name in (*chamber.interlock.bad, "OK"):
-        records.binary(f"INTERLOCK:{name}", "Tripped", "OK", ZSV="MAJOR")
-    records.text("INTERLOCK:CAUSE")
-    records.command("INTERLOCK:RESET", "Reset", chamber.accepts_reset, chamber.reset)
-    records.counter("HEARTBEAT", lambda _value: chamber.heartbeat())
-    records.analog("HEARTBEAT:TIMEOUT", "s", 1)
-    records.integer("IOC:BEAT")
-    records.binary("IOC:STORE", "Failed", "OK", ZSV="MINOR")
-    records.analog_setpoint(
-        "SIM:SPEED", "", 1, (1.0, 1000.0), chamber.speed, lambda value: 1.0 <= value <= 1000.0, chamber.set_speed
-    )
-    records.analog("SIM:TIME", "s", 3)
-    if config.faults:
-        for name in chamber.faults:
-            records.binary_setpoint(f"SIM:FAULT:{name}", "No", "Fault", lambda _value: True, _fault(chamber, name))
+    service_records(records, chamber, config.faults)
     return records
 
 
@@ -90,65 +71,34 @@ def run(config: ChamberConfig, lifetime: Lifetime, ready: TextIO) -> int:
     chamber = Chamber(load_plant(config), config.speed, config.heartbeat_timeout_s)
     records = make_records(chamber)
     store = Store(chamber)
-    loop = Loop(chamber, records, store)
-    loop.tick()
-    records.serve("sputter.acf", pva="EPICS_PVAS_INTF_ADDR_LIST" in os.environ)
-    loop.tick()
-    store.start()
-    ready.write(f"READY {config.prefix} {len(records)} PVs\n")
-    ready.flush()
-    due = time.monotonic()
-    while not lifetime.over(max(due - time.monotonic(), 0.0)):
-        loop.tick()
-        due = max(due + PERIOD_S, time.monotonic())
-    log.info("going down: state and truth are written")
-    store.close()
-    return 0
+    return serve(config.prefix, records, ChamberLoop(chamber, records, store), store, lifetime, ready)
 
 
-def leave(status: int) -> None:
-    """End the process by way of EPICS (does not return)."""
-    softioc.safeEpicsExit(status)
-
-
-class Loop:
-    """One publication after the other."""
+class ChamberLoop(Loop):
+    """Publishes the chamber, and has a film written when it has grown."""
 
     def __init__(self, chamber: Chamber, records: Records, store: Store) -> None:
-        self._chamber, self._records, self._store = chamber, records, store
-        self._beat = 0
-        self._trips = 0
+        super().__init__(chamber, records, store)
+        self._chamber = chamber
 
-    def tick(self) -> None:
-        """Bring the plant up to now and publish it."""
+    def _read(self) -> tuple[dict[str, Reading], dict[str, int]]:
         chamber = self._chamber
-        with chamber.lock:
-            chamber.catch_up()
-            now_s = time.time()
-            values = readings(chamber)
-            tripped, self._trips = chamber.trips != self._trips, chamber.trips
-            grown = chamber.deposited and not chamber.plant.depositing
-            if grown:
-                chamber.deposited = False
-            broken = [c.config.pv for c in chamber.plant.crystals if c.life_percent <= 0]
-            gauge_fault = chamber.faults["GAUGE"]
-        if grown:
+        if chamber.deposited and not chamber.plant.depositing:
+            chamber.deposited = False
             self._store.want_truth()
-        if tripped:
-            self._take_setpoints_back()
-        self._beat += 1
-        values["IOC:BEAT"] = self._beat
-        values["IOC:STORE"] = int(self._store.healthy)
-        invalid = {f"{pv}FREQUENCY": alarm.HW_LIMIT_ALARM for pv in broken}
-        if gauge_fault:
+        invalid = {
+            f"{crystal.config.pv}FREQUENCY": alarm.HW_LIMIT_ALARM
+            for crystal in chamber.plant.crystals
+            if crystal.life_percent <= 0
+        }
+        if chamber.faults["GAUGE"]:
             invalid["GAUGE:PROCESS:PRESSURE"] = alarm.READ_ALARM
-        self._records.publish(values, now_s, invalid)
+        return readings(chamber), invalid
 
-    def _take_setpoints_back(self) -> None:
-        for source in self._chamber.plant.config.sources:
-            self._records.put_back(f"{source.pv}POWER:SP", 0.0)
-            self._records.put_back(f"{source.pv}SHUTTER:SP", 0)
-        self._records.put_back("SUBSTRATE:SHUTTER:SP", 0)
+    def _setpoints_after_trip(self) -> dict[str, float]:
+        sources = [source.pv for source in self._chamber.plant.config.sources]
+        off = {f"{pv}{what}:SP": 0 for pv in sources for what in ("POWER", "SHUTTER")}
+        return {**off, "SUBSTRATE:SHUTTER:SP": 0}
 
 
 def _source_records(records: Records, chamber: Chamber, index: int, pv: str, max_power_W: float) -> None:
@@ -174,7 +124,3 @@ def _source_records(records: Records, chamber: Chamber, index: int, pv: str, max
     records.binary(f"{pv}SHUTTER", *_SHUTTER)
     records.analog(f"{pv}ENERGY", "kWh", 6)
     records.text(f"{pv}TARGET")
-
-
-def _fault(chamber: Chamber, name: str) -> Callable[[int], bool]:
-    return lambda value: chamber.set_fault(name, bool(value))

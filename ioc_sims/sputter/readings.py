@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ioc_sims.common.readings import Reading, service_readings
 from ioc_sims.sputter.chamber import Chamber
 from ioc_sims.sputter.plant import Plant
-
-Reading = float | int | str
 
 
 def readings(chamber: Chamber) -> dict[str, Reading]:
@@ -31,12 +30,7 @@ def readings(chamber: Chamber) -> dict[str, Reading]:
     values["SUBSTRATE:SHUTTER"] = int(plant.substrate_shutter_open)
     values["SUBSTRATE:ANGLE"] = plant.angle_deg
     values["SUBSTRATE:NUMBER"] = plant.substrate_number
-    for name, bad in chamber.interlock.bad.items():
-        values[f"INTERLOCK:{name}"] = int(not bad)
-    values["INTERLOCK:OK"] = int(chamber.interlock.ok)
-    values["INTERLOCK:CAUSE"] = chamber.interlock.cause
-    values["HEARTBEAT:TIMEOUT"] = chamber.watchdog.timeout_s
-    values["SIM:TIME"] = plant.time_s
+    values.update(service_readings(chamber, plant))
     return values
 
 

@@ -1,19 +1,10 @@
-"""Random streams of the chamber, apart from every stream that a client's seed could make."""
+"""Purposes of the chamber's random streams: the first number after the seed."""
 
 from __future__ import annotations
 
-import numpy as np
+from ioc_sims.common.seeds import stream
 
-_PLANT = 0x5F5F_5EED  # keeps the plant's numbers apart from those of an agent with the same seed
 CHAMBER, NOISE, OPENING = range(3)
+"""What makes this chamber this one; noise, with the number of the start; with a source and the count of its openings."""
 
-
-def stream(seed: int, *purpose: int) -> np.random.Generator:
-    """A generator that depends on the seed and the purpose alone.
-
-    Args:
-        seed: seed of the configuration.
-        purpose: CHAMBER (what makes this chamber this one), NOISE with the number of the start, or OPENING with the
-            index of the source and the number of times its shutter has opened.
-    """
-    return np.random.default_rng(np.random.SeedSequence([seed, _PLANT, *purpose]))
+__all__ = ["CHAMBER", "NOISE", "OPENING", "stream"]

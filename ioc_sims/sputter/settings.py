@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from ioc_sims.common.errors import ConfigError
+from ioc_sims.common.config import STRICT, InstrumentConfig, read_config
 from ioc_sims.sputter.elements import target_of
 
 Vector = tuple[float, float, float]
 PVStub = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:$", max_length=16)]
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
 
 class PhysicsSettings(BaseModel):
     """Settings of the plant; written into the truth file, so that a result can be judged against what was simulated."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     # what a sensor reports
     rate_noise_relative: float = Field(
@@ -93,7 +90,7 @@ class PhysicsSettings(BaseModel):
 class SourceConfig(BaseModel):
     """One magnetron: where it sits (cm, substrate centre = origin), where it looks, what target it holds."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     name: str = Field(min_length=1)
     element: str
@@ -116,7 +113,7 @@ class SourceConfig(BaseModel):
 class SensorConfig(BaseModel):
     """One quartz crystal: position [cm], unit normal, frequency when new [Hz]."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     name: str = Field(min_length=1)
     pv: PVStub
@@ -133,7 +130,7 @@ class SensorConfig(BaseModel):
 class GridConfig(BaseModel):
     """Range of the truth grid (31 x 31 points)."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     power_W: tuple[float, float] = (10.0, 100.0)
     pressure_mTorr: tuple[float, float] = (2.0, 20.0)
@@ -146,19 +143,9 @@ class GridConfig(BaseModel):
         return value
 
 
-class ChamberConfig(BaseModel):
+class ChamberConfig(InstrumentConfig):
     """What the launcher hands over: names, geometry, speed, seed, files."""
 
-    model_config = _STRICT
-
-    schema_version: int = Field(alias="schema", ge=1, le=1)
-    prefix: str = Field(pattern=r"^[A-Za-z0-9_:.-]*$", max_length=28)
-    speed: float = Field(default=1.0, ge=1, le=1000)
-    seed: int = Field(default=0, ge=0)
-    heartbeat_timeout_s: float = Field(default=3.0, gt=0, le=60)
-    faults: bool = False
-    state_file: Path
-    truth_file: Path
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     sensors: tuple[SensorConfig, ...] = Field(min_length=1)
     grid: GridConfig = GridConfig()
@@ -182,15 +169,7 @@ def load_config(path: Path) -> ChamberConfig:
     Raises:
         ConfigError: one line that names the file, the key and what is wrong with it.
     """
-    try:
-        return ChamberConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as err:
-        raise ConfigError(f"{path}: cannot be read ({err.strerror})") from err
-    except ValidationError as err:
-        faults = (f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in err.errors())
-        raise ConfigError(f"{path}: {'; '.join(faults)}") from err
-    except ValueError as err:
-        raise ConfigError(f"{path}: not JSON ({err})") from err
+    return read_config(path, ChamberConfig)
 
 
 def _normalised(vector: Vector) -> Vector:

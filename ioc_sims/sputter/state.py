@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ioc_sims.common.errors import StateError
+from ioc_sims.common import state as file
 from ioc_sims.sputter.emission import N_NODES
 from ioc_sims.sputter.film import Film
 from ioc_sims.sputter.plant import Plant
@@ -24,7 +21,7 @@ def fingerprint(config: ChamberConfig) -> str:
     for part in (*identity["sources"], *identity["sensors"]):
         for label in ("pv", "max_power_W"):
             part.pop(label, None)
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return file.fingerprint(identity)
 
 
 def snapshot(plant: Plant) -> dict[str, Any]:
@@ -59,19 +56,15 @@ def load_plant(config: ChamberConfig) -> Plant:
     Raises:
         StateError: the file cannot be read, or belongs to a chamber with another seed, geometry or physics.
     """
-    path = config.state_file
-    if not path.exists():
-        return Plant(config)
-    advice = "move it away to begin with a new chamber"
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        if state["schema"] != SCHEMA:
-            raise StateError(f"{path}: state of schema {state['schema']}, not {SCHEMA}; {advice}")
-        if state["chamber"] != fingerprint(config):
-            raise StateError(f"{path}: state of a chamber with another seed, geometry or physics; {advice}")
-        return _restored(config, state)
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise StateError(f"{path}: not a usable state ({type(err).__name__}: {err}); {advice}") from err
+    found = file.resume(
+        config.state_file,
+        schema=SCHEMA,
+        kind="chamber",
+        mark=fingerprint(config),
+        stranger="a chamber with another seed, geometry or physics",
+        restore=lambda state: _restored(config, state),
+    )
+    return Plant(config) if found is None else found
 
 
 def _restored(config: ChamberConfig, state: dict[str, Any]) -> Plant:
@@ -91,8 +84,3 @@ def _restored(config: ChamberConfig, state: dict[str, Any]) -> Plant:
             film.doses[float(angle)] = np.asarray(doses, float).reshape(len(plant.sources), len(N_NODES))
         plant.films[int(number)] = film
     return plant
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """The raw state (for tests and the curious)."""
-    return json.loads(path.read_text(encoding="utf-8"))

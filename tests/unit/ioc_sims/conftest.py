@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rbs_films import film_truth
 
+from ioc_sims.rbs.settings import RBSConfig
 from ioc_sims.sputter.settings import ChamberConfig
 
 QUIET = {
@@ -86,5 +89,46 @@ def make_config(raw_config) -> Callable[..., ChamberConfig]:
         if quiet:
             raw["physics"] = {**QUIET, **raw["physics"]}
         return ChamberConfig.model_validate(raw)
+
+    return make
+
+
+@pytest.fixture
+def raw_rbs(tmp_path) -> Callable[..., dict[str, Any]]:
+    """The configuration of an RBS end station with film 3 of a sputter chamber, as JSON; keywords replace keys."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        films = tmp_path / "sputter-truth.json"
+        if not films.exists():
+            bare = film_truth({}, 0.0)
+            films.write_text(json.dumps({"films": {"2": bare, "3": film_truth({"Cu": 0.6, "Sn": 0.4}, 4e4, 0.01)}}))
+        return {
+            "schema": 1,
+            "prefix": "SDL:RBS:",
+            "speed": 100.0,
+            "seed": 0,
+            "heartbeat_timeout_s": 3.0,
+            "faults": True,
+            "state_file": str(tmp_path / "rbs-state.json"),
+            "truth_file": str(tmp_path / "rbs-truth.json"),
+            "films_file": str(films),
+            "samples": {"7": {"layers": [{"Au": 100.0}, {"C": 3000.0}]}},
+            "setup": {"ion": "4He", "theta_deg": 165.0, "slope_keV": 2.0, "channels": 1024},
+            "substrate": [{"O": 4000.0, "Si": 2000.0}],
+            "physics": {"slab": 2000.0},
+            **changes,
+        }
+
+    return make
+
+
+@pytest.fixture
+def make_rbs(raw_rbs) -> Callable[..., RBSConfig]:
+    """A checked configuration; physics=... adds to the settings."""
+
+    def make(physics: dict[str, Any] | None = None, **changes: Any) -> RBSConfig:
+        raw = raw_rbs(**changes)
+        raw["physics"] = {**raw["physics"], **(physics or {})}
+        return RBSConfig.model_validate(raw)
 
     return make

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from ioc_sims.common.interlocks import Interlock, Watchdog
 from ioc_sims.sputter.chamber import Chamber
-from ioc_sims.sputter.interlocks import Interlock, Watchdog
 from ioc_sims.sputter.plant import Plant
 
 
@@ -54,7 +54,7 @@ def lab(make_config) -> Lab:
 
 
 def test_the_chain_latches_the_first_cause():
-    chain = Interlock()
+    chain = Interlock(("WATER", "DOOR", "HEARTBEAT"))
     assert chain.update(DOOR=True)
     assert not chain.update(WATER=True)
     assert (chain.ok, chain.cause) == (False, "DOOR")

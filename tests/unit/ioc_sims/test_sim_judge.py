@@ -150,6 +150,7 @@ def test_the_latest_result_of_the_campaign_is_judged():
     assert result["sources"] == {"cu": {"e_rms_percent": pytest.approx(1.0), "points": 837, "key": "new"}}
     assert result["composition"]["film"] == 2
     assert result["composition"]["rms_percent"] == pytest.approx(0.0, abs=1e-9)
+    assert result["rbs"] is None
     json.dumps(result)
 
 

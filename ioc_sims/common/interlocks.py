@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-INPUTS = ("WATER", "DOOR", "PRESSURE", "HEARTBEAT")
+from collections.abc import Sequence
 
 
-@dataclass
 class Interlock:
     """A chain of inputs with a latched summary.
+
+    Args:
+        inputs: their names; of two that turn bad together the first is the cause.
 
     Attributes:
         bad: live state of each input.
@@ -17,9 +17,10 @@ class Interlock:
         cause: the first bad input since the last reset.
     """
 
-    bad: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(INPUTS, False))
-    ok: bool = True
-    cause: str = ""
+    def __init__(self, inputs: Sequence[str]) -> None:
+        self.bad: dict[str, bool] = dict.fromkeys(inputs, False)
+        self.ok = True
+        self.cause = ""
 
     def update(self, **inputs: bool) -> bool:
         """Take in new states (True = bad).
@@ -30,7 +31,7 @@ class Interlock:
         self.bad.update(inputs)
         if self.ok and self.any_bad:
             self.ok = False
-            self.cause = next(name for name in INPUTS if self.bad[name])
+            self.cause = next(name for name, bad in self.bad.items() if bad)
             return True
         return False
 
@@ -48,9 +49,9 @@ class Interlock:
 
 
 class Watchdog:
-    """Bad when the chamber is energised and no heartbeat came for `timeout_s`; good again with the next heartbeat.
+    """Bad when the instrument is energised and no heartbeat came for `timeout_s`; good again with the next heartbeat.
 
-    The time counts from the later of the last heartbeat and the moment when the chamber became energised, so that a
+    The time counts from the later of the last heartbeat and the moment when the instrument became energised, so that a
     client has one full timeout to begin.
     """
 
@@ -64,6 +65,10 @@ class Watchdog:
         """A client has written the heartbeat."""
         self._seen_s = now_s
         self.bad = False
+
+    def alive(self, now_s: float) -> bool:
+        """Whether a client has written the heartbeat within the timeout."""
+        return self._seen_s is not None and not self.bad and now_s - self._seen_s <= self.timeout_s
 
     def check(self, now_s: float, energised: bool) -> bool:
         """Whether the input is bad at this time."""

@@ -1,0 +1,227 @@
+"""A simulated instrument as a real process, and a client of its own beside it.
+
+Channel Access reads its addresses once per process, so the client is a process of its own: this file, started as a
+program, answers one JSON request per line (`serve_requests`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+PREFIX = f"SIM{os.getpid()}:"
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def poll(condition: Callable[[], Any], timeout_s: float = 10.0) -> float:
+    """Wait until the condition holds; seconds it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < timeout_s, f"not within {timeout_s} s"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+class Bench:
+    """One IOC and one client on a port of their own.
+
+    Args:
+        folder: where configuration, log and files go.
+        instrument: name of the subcommand of `python -m ioc_sims`.
+        config: configuration; its prefix must be PREFIX.
+    """
+
+    def __init__(self, folder: Path, instrument: str, config: dict[str, Any]) -> None:
+        self.folder = folder
+        self.config = folder / "config.json"
+        self.config.write_text(json.dumps(config))
+        self.instrument = instrument
+        self.port = free_port()
+        loopback = dict.fromkeys(
+            ("EPICS_CAS_INTF_ADDR_LIST", "EPICS_CAS_BEACON_ADDR_LIST", "EPICS_CA_ADDR_LIST"), "127.0.0.1"
+        )
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("EPICS_")},
+            **loopback,
+            "EPICS_CA_SERVER_PORT": str(self.port),
+            "EPICS_CA_REPEATER_PORT": str(free_port()),
+            "EPICS_CA_AUTO_ADDR_LIST": "NO",
+            "EPICS_CA_CONN_TMO": "5",
+        }
+        self.ioc: subprocess.Popen[str] | None = None
+        self.client: subprocess.Popen[str] | None = None
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "ioc_sims", self.instrument, str(self.config)]
+
+    def start(self) -> Self:
+        with (self.folder / "ioc.log").open("a") as log:
+            self.ioc = subprocess.Popen(self.command, env=self.env, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.ioc.stdout is not None
+        ready = self.ioc.stdout.readline()
+        assert re.fullmatch(rf"READY {PREFIX} \d+ PVs\n", ready), (self.folder / "ioc.log").read_text()
+        if self.client is None:
+            self.new_client()
+        return self
+
+    def new_client(self) -> None:
+        """Start a client; the one before, if there was one, is killed."""
+        if self.client is not None:
+            self.client.kill()
+            self.client.wait(10)
+        self.client = subprocess.Popen(
+            [sys.executable, __file__],
+            env=self.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def signal(self, number: int) -> None:
+        assert self.ioc is not None
+        self.ioc.send_signal(number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        assert self.ioc is not None
+        self.ioc.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.signal(signal.SIGTERM)
+        assert self.ioc is not None
+        return self.ioc.wait(10)
+
+    def close(self) -> None:
+        for process in (self.client, self.ioc):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait(10)
+
+    def ask(self, op: str, *args: Any) -> Any:
+        assert self.client is not None
+        assert self.client.stdin is not None
+        assert self.client.stdout is not None
+        self.client.stdin.write(json.dumps([op, *args]) + "\n")
+        self.client.stdin.flush()
+        answer = json.loads(self.client.stdout.readline())
+        assert "error" not in answer, answer["error"]
+        return answer["value"]
+
+    def get(self, name: str) -> Any:
+        return self.ask("get", PREFIX + name)
+
+    def put(self, name: str, value: Any) -> str:
+        return self.ask("put", PREFIX + name, value)
+
+    def beat(self, alive: bool) -> None:
+        self.ask("beat", PREFIX + "HEARTBEAT", alive)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# the client process ---------------------------------------------------------------------------------------------------
+
+
+def serve_requests() -> None:
+    """Answer [op, args...] lines with {"value": ...} or {"error": ...} lines until stdin ends."""
+    import epics
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # pyepics writes messages to stdout
+    stop = threading.Event()
+
+    def pv(name: str) -> Any:
+        found = epics.get_pv(name, form="time", connect=True, timeout=5.0)
+        if not found.connected:
+            raise TimeoutError(f"{name} does not answer")
+        return found
+
+    def put(name: str, value: Any) -> str:
+        try:
+            pv(name).put(value, wait=True, timeout=3.0)
+        except epics.ca.CASeverityException:
+            return "refused"
+        return "ok"
+
+    def beat(name: str, alive: bool) -> None:
+        heart = pv(name)
+        stop.set()
+        if not alive:
+            return
+        stop.clear()
+
+        def run() -> None:
+            epics.ca.use_initial_context()
+            count = 0
+            while not stop.wait(0.4):
+                count += 1
+                if heart.connected:
+                    heart.put(count)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def monitor(names: list[str], seconds: float) -> dict[str, list[tuple[float, float]]]:
+        rows: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+
+        def seen(pvname: str, value: float, timestamp: float, **_: Any) -> None:
+            rows[pvname].append((timestamp, value))
+
+        callbacks = [(pv(name), pv(name).add_callback(seen)) for name in names]
+        time.sleep(seconds)
+        for one, index in callbacks:
+            one.remove_callback(index)
+        return rows
+
+    def severity(name: str) -> int:
+        one = pv(name)
+        one.get_timevars()
+        return int(one.severity)
+
+    def get(name: str) -> Any:
+        value = pv(name).get(use_monitor=False, timeout=5.0)
+        return value.tolist() if hasattr(value, "tolist") else value
+
+    operations: dict[str, Callable[..., Any]] = {
+        "get": get,
+        "connected": lambda name: epics.get_pv(name, connect=True, timeout=0.5).connected,
+        "units": lambda name: (pv(name).get_ctrlvars(timeout=5.0) or {}).get("units"),
+        "put": put,
+        "beat": beat,
+        "monitor": monitor,
+        "severity": severity,
+    }
+    for line in sys.stdin:
+        op, *args = json.loads(line)
+        try:
+            answer = {"value": operations[op](*args)}
+        except Exception as err:  # the other process shows it
+            answer = {"error": f"{type(err).__name__}: {err}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve_requests()
