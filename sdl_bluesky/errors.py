@@ -111,3 +111,38 @@ class CampaignError(SDLError, RuntimeError):
 
 class CatalogueError(SDLError, LookupError):
     """Something is not in the catalogue, or not in the form that its schema says."""
+
+
+class DataFileError(SDLError, ValueError):
+    """A file of measured or tabulated data cannot be used; nothing of it was taken.
+
+    Attributes:
+        path: the file.
+        line: number of the line, from 1, where one line is to blame.
+    """
+
+    def __init__(self, path: object, what: str, line: int | None = None) -> None:
+        self.path, self.line = str(path), line
+        where = self.path if line is None else f"{self.path}, line {line}"
+        super().__init__(f"{where}: {what}")
+
+
+class SpectrumFileError(DataFileError):
+    """A file holds no usable spectrum."""
+
+
+class CrossSectionFileError(DataFileError):
+    """A file holds no usable cross section."""
+
+
+class CaseFileError(SDLError, ValueError):
+    """A file of cases, or one case of it, cannot be used; every fault found is listed.
+
+    Attributes:
+        faults: one text for each fault, with the field that is wrong.
+    """
+
+    def __init__(self, where: str, faults: Sequence[str]) -> None:
+        self.where, self.faults = where, tuple(faults)
+        lines = "".join(f"\n  {fault}" for fault in self.faults)
+        super().__init__(f"{where} has {len(self.faults)} fault(s):{lines}")

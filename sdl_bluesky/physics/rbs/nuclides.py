@@ -20,7 +20,7 @@ IONS = ("1H", "2H", "3H", "3He", "4He")
 MAX_Z = 92
 PRIMORDIAL = {"Th": {232: 1.0}, "U": {234: 0.000054, 235: 0.007204, 238: 0.992742}}
 """Natural fractions (IUPAC) of radioactive elements that are found in nature; `periodictable` gives none."""
-_PATTERN = re.compile(r"^(\d{0,3})([A-Z][a-z]?)$")
+_PATTERN = re.compile(r"^([1-9][0-9]{0,2})?([A-Z][a-z]?)$")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Target:
 def _split(name: str) -> tuple[str, int]:
     """Symbol and mass number (0: natural) of a name."""
     found = _PATTERN.match(ALIASES.get(name, name))
-    if found is None:
+    if found is None or found[2] in ALIASES:
         raise UnknownName("element or nuclide", name, ["Cu", "63Cu", "D", "..."])
     return found[2], int(found[1] or 0)
 

@@ -36,7 +36,18 @@ def test_set_up(wrong, word):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"ion": "16O"}, {"ion": "xx"}, {"elements": ("Xx",)}, {"elements": ("Np",)}, {"elements": ("999Cu",)}]
+    "wrong",
+    [
+        {"ion": "16O"},
+        {"ion": "xx"},
+        {"ion": "3T"},
+        {"elements": ("Xx",)},
+        {"elements": ("Np",)},
+        {"elements": ("999Cu",)},
+        {"elements": ("1D",)},
+        {"elements": ("0Si",)},
+        {"elements": ("\u0666Li",)},
+    ],
 )
 def test_unknown_names(wrong):
     with pytest.raises(UnknownName):

@@ -1,0 +1,38 @@
+"""`sdl analyse` and `sdl replay-log`: what becomes of documents."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sdl_bluesky.cli.commands import Commands
+from sdl_bluesky.cli.labs import home_of, open_data
+from sdl_bluesky.cli.terminal import say
+
+
+def add(commands: Commands) -> None:
+    """Add the commands of this file."""
+    analyse = commands.add("analyse", _analyse, "analyse a run of the catalogue, whoever made it")
+    analyse.add_argument("uid")
+    log = commands.add(
+        "replay-log", _replay_log, "bring what the document log holds into the catalogue; changes nothing twice"
+    )
+    log.add_argument("--log", type=Path, help="folder of the log (default: the data folder's)")
+
+
+def _analyse(options: argparse.Namespace) -> int:
+    from sdl_bluesky.analysis.jobs import analyse_run
+
+    with open_data(options) as client:
+        for key in analyse_run(client, options.uid):
+            say(key)
+    return 0
+
+
+def _replay_log(options: argparse.Namespace) -> int:
+    from sdl_bluesky.data.replay import replay
+
+    home = home_of(options)
+    with open_data(options) as client:
+        say(str(replay(options.log or home.log, client)))
+    return 0

@@ -1,0 +1,45 @@
+"""`sdl demo`: the autonomous lab on simulated instruments, end to end."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from sdl_bluesky.cli.commands import Commands
+from sdl_bluesky.cli.terminal import Progress, say, show_summary
+
+
+def add(commands: Commands) -> None:
+    """Add the commands of this file."""
+    demo = commands.add("demo", _demo, "the autonomous lab on simulated instruments, end to end", lab=False)
+    demo.add_argument(
+        "what",
+        nargs="?",
+        choices=["sputter", "rbs", "all"],
+        default="sputter",
+        help="sputter: learn two sources, deposit and map a film; rbs: the same, and the film is measured by RBS; "
+        "all: everything there is, which today is rbs (%(default)s)",
+    )
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for everything it makes (%(default)s)")
+    demo.add_argument(
+        "--speed", type=float, default=100.0, help="simulated seconds per second, 1 to 1000 (%(default)g)"
+    )
+    demo.add_argument("--seed", type=int, default=0, help="of the twin and of the agents (%(default)d)")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    if options.what == "sputter":
+        from sdl_bluesky.demo.sputter import run_demo
+
+        what = "simulated sputter chamber"
+    else:
+        from sdl_bluesky.demo.rbs import run_demo
+
+        what = "simulated sputter chamber and RBS end station"
+    began = time.monotonic()
+    say(f"sdl demo {options.what}: {what} at {options.speed:g} x real time, data in {options.out}/")
+    summary = run_demo(options.out, options.speed, options.seed, say, Progress())
+    show_summary(summary, options.out)
+    say(f"done in {time.monotonic() - began:.0f} s")
+    return 0

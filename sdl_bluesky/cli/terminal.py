@@ -1,0 +1,72 @@
+"""What the commands tell the person at the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdl_bluesky.plans.history import Step
+
+
+def say(text: str = "") -> None:
+    """A line for the person at the terminal."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """A line about a fault, apart from the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """A line for each finished step of a campaign, with the time it took."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    def __call__(self, step: Step, stop_reason: str) -> None:
+        """Called after each decision."""
+        now = time.monotonic()
+        took = f"   {now - self._last:4.1f} s" if self._last is not None else ""
+        where = "  ".join(f"{name} {value:7.2f}" for name, value in step.inputs.items())
+        found = ""
+        if step.row:
+            found = f"rate {step.row['rate']:7.2f} +- {step.row['rate_std']:.2f} ng cm^-2 s^-1"
+        say(f"{step.step:3d}  {step.stage:10s} {where}  {found or step.outcome}{took}")
+        if stop_reason:
+            say(f"     {step.stage}: {stop_reason}")
+        self._last = now
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of texts."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def show_summary(summary: Mapping[str, Any], out: Path) -> None:
+    """The figures of a demonstration, compared with the hidden truth."""
+    rows = [
+        (name, str(source["experiments"]), "e_rms_percent", f"{source['e_rms_percent']:.2f}")
+        for name, source in summary["sources"].items()
+    ]
+    for what, part in (("composition map", "composition"), ("composition by RBS", "rbs")):
+        figures = summary.get(part) or {}
+        rows += [(what, "", key, f"{value:.4g}") for key, value in figures.items() if _is_figure(value)]
+    show_table("compared with the hidden truth", ("what", "experiments", "figure", "value"), rows)
+    say(f"summary {out}/summary.json, report {out}/report.html")
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
