@@ -84,4 +84,5 @@ def with_gain(counts: Floats, gain: float, channels: int) -> Floats:
     """
     total = np.concatenate([[0.0], np.cumsum(counts)])
     edges = np.minimum(np.arange(channels + 1) * gain, len(counts))
-    return np.diff(PchipInterpolator(np.arange(len(total)), total)(edges))
+    read = np.diff(PchipInterpolator(np.arange(len(total)), total)(edges))
+    return np.maximum(read, 0.0)  # rounding where there is nothing

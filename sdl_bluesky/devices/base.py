@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ophyd import Device
 from ophyd.signal import Signal
+from ophyd.utils import DisconnectedError
 from ophyd.utils.epics_pvs import AlarmSeverity
 
-from sdl_bluesky.errors import AlarmError, Disconnected, UnitError
+from sdl_bluesky.errors import AlarmError, Disconnected, SDLError, UnitError
 
 if TYPE_CHECKING:
     from .liveness import Liveness
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Severity = AlarmSeverity
+
+
+def is_no_answer(error: Exception) -> bool:
+    """Whether this is what ophyd or pyepics raise when an IOC that has just died is asked."""
+    from epics.ca import ChannelAccessException, ChannelAccessGetFailure  # not before ophyd, which chooses the library
+
+    kinds = (DisconnectedError, TimeoutError, ChannelAccessException, ChannelAccessGetFailure)
+    return isinstance(error, kinds) and not isinstance(error, SDLError)
 
 
 def severity(signal: Signal) -> AlarmSeverity:
@@ -79,6 +89,21 @@ class LabDevice(Device):
         if self.liveness is not None:
             self.liveness.check()
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Make an IOC that does not answer a typed error.
+
+        Raises:
+            StaleReading, Disconnected: it hangs or is gone.
+        """
+        try:
+            yield
+        except Exception as exc:
+            if not is_no_answer(exc):
+                raise
+            self.check_fresh()
+            raise Disconnected(f"{self.name}: the IOC does not answer ({exc}): is it running?") from exc
+
     def _read_signals(self) -> Iterator[Signal]:
         for name in self.read_attrs:
             part = getattr(self, name)
@@ -98,8 +123,9 @@ class LabDevice(Device):
                 raise Disconnected(f"{signal.name} is not connected: is its IOC running and its cable in?")
             if severity(signal) >= AlarmSeverity.INVALID:
                 raise AlarmError(f"{signal.name} is in INVALID alarm: its value means nothing; look at the instrument")
-        readings: Any = super().read()
-        return dict(readings)
+        with self.answering():
+            readings: Any = super().read()
+            return dict(readings)
 
     def describe(self) -> dict[str, Any]:  # type: ignore[override]
         """Data keys with units and limits (only those that are known).
@@ -108,7 +134,8 @@ class LabDevice(Device):
             StaleReading, Disconnected: as `read`.
         """
         self.check_fresh()
-        keys: Any = super().describe()
+        with self.answering():
+            keys: Any = super().describe()
         for attr, unit in self.units.items():
             signal = getattr(self, attr)
             if signal.name in keys and not keys[signal.name].get("units"):

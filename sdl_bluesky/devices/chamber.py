@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from ophyd import Device
-from ophyd.signal import Signal
-
-from sdl_bluesky.errors import LabFileError, ServiceMissing, UnitError, UnknownName
+from sdl_bluesky.errors import UnknownName
 
 from .base import LabDevice
 from .clock import Clock, ProcessClock, WallClock
 from .gauge import Gauge
-from .interlock import Interlock
+from .interlock import AnyInterlock, Interlock
 from .liveness import Liveness
+from .machine import Machine
 from .mfc import MassFlowController
 from .mover import Mover
+from .pausing import Pausing
 from .qcm import QCM
 from .spec import ChamberSpec
 from .sputter import Source, Substrate
 from .stream import QCMStream
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chamber:
+class Chamber(Machine):
     """The devices of one sputter chamber. Made by `make_chamber`."""
+
+    kind: ClassVar[str] = "chamber"
+    launched_by: ClassVar[str] = "sdl ioc sputter"
 
     name: str
     prefix: str
@@ -42,7 +39,7 @@ class Chamber:
     gauge: Gauge
     wide_gauge: Gauge | None
     substrate: Substrate
-    interlock: Interlock
+    interlock: AnyInterlock
     clock: Clock
     liveness: Liveness
 
@@ -78,6 +75,11 @@ class Chamber:
         return {device.name: device for device in found}
 
     @property
+    def safe_owners(self) -> list[Pausing]:
+        """The substrate and every source."""
+        return [self.substrate, *self.sources.values()]
+
+    @property
     def positioners(self) -> list[Mover]:
         """Everything that a plan can move."""
         found: list[Mover] = []
@@ -96,58 +98,13 @@ class Chamber:
         """What is worth recording at the start and the end of a run: everything."""
         return list(self.devices.values())
 
-    def signals(self) -> Iterator[Signal]:
-        """Every signal of the chamber."""
-        parts: list[Device] = [*self.devices.values(), self.liveness]
-        for device in parts:
-            for walk in device.walk_signals():
-                yield walk.item
-
-    def connect(self, timeout: float = 10.0) -> Chamber:
-        """Wait for every PV, check units and targets, and begin to watch the IOC.
-
-        Raises:
-            ServiceMissing: names every PV that does not answer within `timeout` real seconds.
-            UnitError: names every record whose unit is not the contract's.
-            LabFileError: a target is of another element than the lab file says.
-        """
-        missing = _wait_for(list(self.signals()), timeout)
-        if missing:
-            raise ServiceMissing(
-                f"chamber {self.name!r} ({self.prefix}): {len(missing)} PVs do not answer after {timeout:g} s: "
-                f"{', '.join(missing)}. Is the IOC running (`sdl ioc sputter`), is the prefix right, do "
-                "EPICS_CA_ADDR_LIST and EPICS_CA_SERVER_PORT point to it?"
-            )
-        faults = [str(fault) for device in self.devices.values() for fault in device.unit_faults()]
-        if faults:
-            raise UnitError("; ".join(faults))
-        wrong = [
-            f"{name}: the machine says {source.target.get()!r}, the lab file says {source.spec.element!r}"
+    def identity_faults(self) -> list[str]:
+        """Targets of another element than the lab file says."""
+        return [
+            f"target of {name}: the machine says {source.target.get()!r}, the lab file says {source.spec.element!r}"
             for name, source in self.sources.items()
             if source.target.get() != source.spec.element
         ]
-        if wrong:
-            raise LabFileError(f"targets of chamber {self.name!r} differ: {'; '.join(wrong)}")
-        self.liveness.start()
-        return self
-
-    def close(self) -> None:
-        """Stop watching and let go of all PVs; the chamber cannot be used afterwards."""
-        self.liveness.close()
-        for device in [*self.devices.values(), self.liveness]:
-            device.destroy()
-
-
-def _wait_for(signals: Sequence[Signal], timeout: float) -> list[str]:
-    """PV names that are not connected after a timeout that all share."""
-    end = time.monotonic() + timeout
-    for signal in signals:
-        left = end - time.monotonic()
-        if left > 0 and not signal.connected:
-            with suppress(TimeoutError):
-                signal.wait_for_connection(timeout=left)
-    missing = [signal for signal in signals if not signal.connected]
-    return [getattr(signal, "pvname", signal.name) for signal in missing]
 
 
 def make_chamber(prefix: str, spec: ChamberSpec, *, make: Callable[[Any], Any] = lambda cls: cls) -> Chamber:

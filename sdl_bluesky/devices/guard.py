@@ -20,110 +20,46 @@ So the hook sends the safe puts itself, from a thread of its own, at "pausing", 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .base import put_now
-from .sputter import SafeStep
+from .heartbeat import HEARTBEAT_PERIOD_S, Heartbeat
+from .machine import Machine
+from .making_safe import STEPS_TIMEOUT_S, SafeStepResult, announce, make_safe_now
 from .status import ca_thread
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
 
-    from .chamber import Chamber
-
 log = logging.getLogger(__name__)
 
 UNSAFE_STATES = frozenset({"pausing", "suspending", "aborting", "stopping", "halting", "panicked"})
-STEPS_TIMEOUT_S = 1.0
-HEARTBEAT_PERIOD_S = 0.5
-RIVAL_BEATS = 3
 
-
-@dataclass(frozen=True)
-class SafeStepResult:
-    """One step of making safe.
-
-    Attributes:
-        step: what was done.
-        ok: the put was sent to a living IOC.
-        message: why not, if not.
-    """
-
-    step: str
-    ok: bool
-    message: str = ""
-
-
-def make_safe_now(chamber: Chamber, timeout_s: float = STEPS_TIMEOUT_S) -> list[SafeStepResult]:
-    """Close every shutter and set every power to 0, outside any plan, each step on its own.
-
-    Sends and does not wait for the machine; takes `timeout_s` at most, also when the IOC is gone or hung. Failures are
-    logged and returned, never raised. Counts as an interruption of every source and of the substrate.
-    """
-    owners = [chamber.substrate, *chamber.sources.values()]
-    steps: list[SafeStep] = []
-    for owner in owners:
-        owner.interruptions += 1
-        steps += owner.safe_steps()
-    steps.sort(key=lambda step: not step[0].startswith("close"))
-    results: dict[str, SafeStepResult] = {}
-
-    def run(what: str, step: Any) -> None:
-        try:
-            step()
-        except Exception as exc:
-            results[what] = SafeStepResult(what, False, str(exc))
-        else:
-            problem = chamber.liveness.problem()
-            note = "" if problem is None else f"sent, but {problem}"
-            results[what] = SafeStepResult(what, problem is None, note)
-
-    threads = [ca_thread(lambda w=what, s=step: run(w, s), f"safe: {what}") for what, step in steps]
-    end = time.monotonic() + timeout_s
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    late = f"not sent within {timeout_s:g} s"
-    found = [results.get(what) or SafeStepResult(what, False, late) for what, _ in steps]
-    failed = [result for result in found if not result.ok]
-    if failed:
-        told = "; ".join(f"{result.step}: {result.message}" for result in failed)
-        log.error("making %s safe: %d of %d steps failed: %s", chamber.name, len(failed), len(found), told)
-    return found
+__all__ = ["Guard", "SafeStepResult", "make_safe_now"]
 
 
 class Guard:
-    """Keeps the IOC's watchdog quiet while this process is in charge, and makes safe when the RunEngine is interrupted.
+    """Keeps the IOCs' watchdogs quiet while this process is in charge, and makes safe when the RunEngine is interrupted.
 
-        guard = Guard(chamber)
+        guard = Guard(chamber, station)
         guard.start()          # this process is in charge now
         guard.attach(RE)
         ...
-        guard.close()          # makes safe, gives up charge: the IOC sees no heartbeat any more
+        guard.close()          # makes safe, gives up charge: the IOCs see no heartbeat any more
 
-    Only one process should be in charge of a chamber: two heartbeats would hide the death of one of them. `start()`
-    logs a warning when it sees somebody else's. The thread beats as long as the process lives, also while the
-    RunEngine's thread is busy; it ends with `close()`, when the RunEngine panics, and with the main thread.
+    Only one process should be in charge of a machine: two heartbeats would hide the death of one of them. A warning is
+    logged when somebody else's is seen. Each machine has a heartbeat and safe puts of its own: one that hangs or is dead
+    keeps nothing from the others. The heartbeats end with `close()`, when the RunEngine panics, and with the main thread.
 
     Attributes:
-        last_results: of the last time the machine was made safe.
+        machines: those that it looks after.
+        last_results: of the last time the machines were made safe.
     """
 
-    def __init__(self, chamber: Chamber, *, period_s: float = HEARTBEAT_PERIOD_S) -> None:
-        self.chamber = chamber
-        self.period_s = period_s
+    def __init__(self, *machines: Machine, period_s: float = HEARTBEAT_PERIOD_S) -> None:
+        self.machines = machines
         self.last_results: list[SafeStepResult] = []
-        self.beats = 0
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._heartbeats = [Heartbeat(machine.liveness, period_s=period_s) for machine in machines]
         self._engines: list[tuple[RunEngine, Any, Any]] = []
-        self._sent: set[int] = set()
-        self._foreign = 0
-        self._token: int | None = None
 
     def __enter__(self) -> Guard:
         self.start()
@@ -132,55 +68,26 @@ class Guard:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # the heartbeat
+    # the heartbeats
     @property
     def in_charge(self) -> bool:
-        """True while the heartbeat runs."""
-        return self._thread is not None and self._thread.is_alive() and not self._over.is_set()
+        """True while a heartbeat runs."""
+        return any(heartbeat.running for heartbeat in self._heartbeats)
+
+    @property
+    def beats(self) -> int:
+        """How many heartbeats were sent, the least of all machines."""
+        return min((heartbeat.beats for heartbeat in self._heartbeats), default=0)
 
     def start(self) -> None:
-        """Take charge: begin to write the heartbeat. Harmless when it runs already."""
-        if self.in_charge:
-            return
-        self._over = threading.Event()
-        self._token = self.chamber.liveness.heartbeat.subscribe(self._heard, run=False)
-        self._thread = ca_thread(lambda over=self._over: self._beat(over), f"heartbeat {self.chamber.prefix}")
-        self._thread.start()
-
-    def _beat(self, over: threading.Event) -> None:
-        signal = self.chamber.liveness.heartbeat
-        count = int(time.time() * 2) % 1_000_000_000
-        failing = False
-        while not over.is_set() and threading.main_thread().is_alive():
-            count += 1
-            self._sent.add(count)
-            self._sent.discard(count - 50)
-            try:
-                put_now(signal, count)
-                self.beats += 1
-                failing = False
-            except Exception as exc:
-                if not failing:
-                    log.warning("no heartbeat could be sent to %s: %s", self.chamber.prefix, exc)
-                failing = True
-            over.wait(self.period_s)
-
-    def _heard(self, value: Any = None, **_: Any) -> None:
-        if value is None or int(value) in self._sent or int(value) == 0:  # 0: the IOC has just been started
-            return
-        self._foreign += 1
-        if self._foreign == RIVAL_BEATS:
-            log.warning(
-                "another client writes the heartbeat of %s as well: only one process should be in charge of a chamber",
-                self.chamber.prefix,
-            )
+        """Take charge: begin to write the heartbeats. Harmless when they run already."""
+        for heartbeat in self._heartbeats:
+            heartbeat.start()
 
     def stop_beating(self) -> None:
-        """Give up charge without touching the machine: its watchdog makes it safe if anything is on."""
-        self._over.set()
-        if self._token is not None:
-            self.chamber.liveness.heartbeat.unsubscribe(self._token)
-            self._token = None
+        """Give up charge without touching the machines: their watchdogs make them safe if anything is on."""
+        for heartbeat in self._heartbeats:
+            heartbeat.stop()
 
     def close(self) -> None:
         """Let go of the RunEngines, make safe, give up charge."""
@@ -215,17 +122,29 @@ class Guard:
         """Runs in the RunEngine's own thread: must neither wait nor raise."""
         if new not in UNSAFE_STATES:
             return
-        log.warning("RunEngine %s (was %s): making %s safe", new, old, self.chamber.name)
+        log.warning("RunEngine %s (was %s): making %s safe", new, old, ", ".join(m.name for m in self.machines))
         if new == "panicked":
             self.stop_beating()
+        for machine in self.machines:
+            announce(machine)
         try:
-            ca_thread(self.make_safe, f"make safe {self.chamber.prefix}").start()
+            ca_thread(lambda: self.make_safe(announced=True), "make safe").start()
         except Exception:
-            log.exception("the thread that makes the machine safe could not be started")
+            log.exception("the thread that makes the machines safe could not be started")
 
-    def make_safe(self) -> None:
-        """`make_safe_now` for this chamber; keeps the results."""
-        try:
-            self.last_results = make_safe_now(self.chamber)
-        except Exception:
-            log.exception("making %s safe failed", self.chamber.name)
+    def make_safe(self, *, announced: bool = False) -> None:
+        """`make_safe_now` for every machine, side by side; keeps the results."""
+        results: dict[str, list[SafeStepResult]] = {}
+
+        def one(machine: Machine) -> None:
+            try:
+                results[machine.prefix] = make_safe_now(machine, announced=announced)
+            except Exception:
+                log.exception("making %s safe failed", machine.name)
+
+        threads = [ca_thread(lambda m=machine: one(m), f"make safe {machine.prefix}") for machine in self.machines]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(2 * STEPS_TIMEOUT_S)
+        self.last_results = [step for found in results.values() for step in found]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from ophyd import Component as Cpt
 from ophyd import EpicsSignal, EpicsSignalRO
@@ -17,30 +18,31 @@ from .status import until
 RESET_TIMEOUT_S = 3.0
 
 
-class Interlock(LabDevice):
-    """Water, door, pressure and heartbeat; the summary latches until it is reset.
+class AnyInterlock(LabDevice):
+    """Base of the machines' interlocks: inputs, and a summary that latches until it is reset.
 
     Attributes:
         ok: summary, 1 = OK, 0 = tripped.
         cause: first cause since the last reset, "" if none.
-        water, door, pressure, heartbeat: the inputs, 1 = OK.
+        door, heartbeat: inputs that every machine has, 1 = OK.
+        inputs: names of all inputs.
     """
+
+    inputs: ClassVar[tuple[str, ...]] = ("door", "heartbeat")
 
     ok = Cpt(EpicsSignalRO, "OK", kind="normal", auto_monitor=True)
     cause = Cpt(EpicsSignalRO, "CAUSE", kind="normal", string=True, auto_monitor=True)
-    water = Cpt(EpicsSignalRO, "WATER", kind="normal", auto_monitor=True)
     door = Cpt(EpicsSignalRO, "DOOR", kind="normal", auto_monitor=True)
-    pressure = Cpt(EpicsSignalRO, "PRESSURE", kind="normal", auto_monitor=True)
     heartbeat = Cpt(EpicsSignalRO, "HEARTBEAT", kind="normal", auto_monitor=True)
     reset_command = Cpt(EpicsSignal, "RESET", kind="omitted", auto_monitor=True)
 
     def __init__(self, prefix: str = "", *, name: str, **kwargs: Any) -> None:
         self._last: dict[str, Any] = {}
         super().__init__(prefix, name=name, **kwargs)
-        for label in ("ok", "cause", "water", "door", "pressure", "heartbeat"):
+        for label in ("ok", "cause", *self.inputs):
             getattr(self, label).subscribe(self._remember(label))
 
-    def _remember(self, label: str) -> Any:
+    def _remember(self, label: str) -> Callable[..., None]:
         def changed(value: Any = None, **_: Any) -> None:
             self._last[label] = value
 
@@ -55,8 +57,7 @@ class Interlock(LabDevice):
     @property
     def bad_inputs(self) -> list[str]:
         """Names of the inputs that are bad now."""
-        names = ("water", "door", "pressure", "heartbeat")
-        return [name.upper() for name in names if self._last.get(name) is not None and int(self._last[name]) == 0]
+        return [name.upper() for name in self.inputs if self._last.get(name) is not None and int(self._last[name]) == 0]
 
     def explain(self) -> str:
         """One sentence: tripped or not, by what, and what to do."""
@@ -95,3 +96,12 @@ class Interlock(LabDevice):
             liveness=self.liveness,
             interlock=False,
         )
+
+
+class Interlock(AnyInterlock):
+    """Of a sputter chamber: water, door, pressure with power on, and heartbeat."""
+
+    water = Cpt(EpicsSignalRO, "WATER", kind="normal", auto_monitor=True)
+    pressure = Cpt(EpicsSignalRO, "PRESSURE", kind="normal", auto_monitor=True)
+
+    inputs = ("water", "door", "pressure", "heartbeat")

@@ -13,7 +13,7 @@ from ophyd.status import StatusBase
 
 from sdl_bluesky.errors import DeviceError, Disconnected, StaleReading
 
-from .interlock import Interlock
+from .interlock import AnyInterlock
 from .status import ca_thread, fail
 
 log = logging.getLogger(__name__)
@@ -24,20 +24,20 @@ S = TypeVar("S", bound=StatusBase)
 
 
 class Liveness(Device):
-    """Watches the IOC of one chamber and fails what waits for it.
+    """Watches the IOC of one machine and fails what waits for it.
 
     A hung IOC keeps its connections: monitored values stay what they were, puts are taken later. So a beat record that
     counts several times a second is watched; when it is older than `stale_after_s` the IOC is hung. A grace of 0.3 s
     more lets a backlog be worked off when it was this process that had stood still.
 
-    Watching begins with `start()` (Chamber.connect calls it) and ends with `close()`.
+    Watching begins with `start()` (`Machine.connect` calls it) and ends with `close()`.
 
     Attributes:
         beat: the record that the IOC counts up.
         heartbeat: the record that the client in charge writes (`Guard` does it).
         heartbeat_timeout: seconds without heartbeat after which the IOC makes itself safe.
         stale_after_s: real seconds without a beat after which the IOC is taken as hung.
-        interlock: the chamber's interlock, if there is one.
+        interlock: the machine's interlock, if there is one.
     """
 
     beat = Cpt(EpicsSignalRO, "IOC:BEAT", kind="omitted", auto_monitor=True)
@@ -46,7 +46,7 @@ class Liveness(Device):
 
     def __init__(self, prefix: str = "", *, name: str, stale_after_s: float = 2.0, **kwargs: Any) -> None:
         self.stale_after_s = stale_after_s
-        self.interlock: Interlock | None = None
+        self.interlock: AnyInterlock | None = None
         self._beat_seen = time.monotonic()
         self._beats = 0
         self._news = threading.Condition()
@@ -71,7 +71,7 @@ class Liveness(Device):
         if not connected:
             self._wake.set()
 
-    def watch_interlock(self, interlock: Interlock) -> None:
+    def watch_interlock(self, interlock: AnyInterlock) -> None:
         """Fail guarded statuses also when this interlock trips."""
         self.interlock = interlock
         interlock.ok.subscribe(lambda **_: self._wake.set(), run=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ophyd import Component as Cpt
@@ -12,43 +12,12 @@ from ophyd.status import Status
 
 from sdl_bluesky.errors import DeviceError, PlasmaError
 
-from .base import LabDevice, log, put_now
+from .base import put_now
+from .pausing import Pausing, SafeStep
 from .positioner import Positioner
 from .shutter import CLOSED, Shutter
 from .spec import SourceSpec
 from .status import until
-
-SafeStep = tuple[str, Callable[[], None]]
-
-
-class Pausing(LabDevice):
-    """A device that makes itself safe when the RunEngine pauses, and never starts again by itself.
-
-    Attributes:
-        interruptions: grows (by one or more) at every pause, suspension, abort or other reason to make the machine
-            safe. A plan notes it before it takes data and compares afterwards: if it has grown, data from before and
-            after must not be put together.
-    """
-
-    def __init__(self, prefix: str = "", *, name: str, **kwargs: Any) -> None:
-        self.interruptions = 0
-        super().__init__(prefix, name=name, **kwargs)
-
-    def safe_steps(self) -> list[SafeStep]:
-        """What makes this device safe: (what, call) each independent of the others; a call sends and does not wait."""
-        raise NotImplementedError
-
-    def pause(self) -> None:
-        """Make safe at once, without waiting; each step on its own. The RunEngine calls this on a pause."""
-        self.interruptions += 1
-        for what, step in self.safe_steps():
-            try:
-                step()
-            except Exception as exc:
-                log.error("pausing: %s failed: %s", what, exc)
-
-    def resume(self) -> None:
-        """Does nothing on purpose: nothing re-ignites or opens by itself; the plan goes on from its checkpoint."""
 
 
 class Source(Pausing):
@@ -102,6 +71,18 @@ class Source(Pausing):
             (f"close {self.shutter.name}", lambda: put_now(self.shutter.setpoint, self.shutter.raw_of(CLOSED))),
             (f"{self.power.name} to 0 W", lambda: put_now(self.power.setpoint, 0.0)),
         ]
+
+    def ignite(self, power_W: float, *, timeout_s: float) -> Status:
+        """Ask for a power without waiting for it (there is none before the plasma burns); done when the plasma burns.
+
+        Raises:
+            OutOfRange, StaleReading, Disconnected, InterlockTripped: nothing was sent.
+        """
+        self.power.check_value(power_W)
+        if self.liveness is not None:
+            self.liveness.check(interlock=True)
+        put_now(self.power.setpoint, float(power_W))
+        return self.until_plasma(timeout_s=timeout_s)
 
     def until_plasma(self, on: bool = True, *, timeout_s: float) -> Status:
         """A status that is done when the plasma burns (or, with `on=False`, is out).

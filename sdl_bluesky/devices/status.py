@@ -112,6 +112,34 @@ def until(
     return status
 
 
+def all_of(*statuses: StatusBase) -> Status:
+    """A status that is done when all of these are; it fails at once, with its error, when one of them fails.
+
+    (ophyd's own ``a & b`` loses the error.)
+    """
+    whole = Status()
+    left = len(statuses)
+    lock = threading.Lock()
+
+    def over(status: StatusBase) -> None:
+        nonlocal left
+        if not status.success:
+            error = status.exception()
+            fail(whole, error if isinstance(error, Exception) else DeviceError(f"{status} failed"))
+            return
+        with lock:
+            left -= 1
+            last = left == 0
+        if last:
+            finish(whole)
+
+    for status in statuses:
+        status.add_callback(over)
+    if not statuses:
+        finish(whole)
+    return whole
+
+
 class Await:
     """Lets a plan wait for a status that a call makes: `yield from bps.trigger(Await(call, "name"), wait=True)`.
 

@@ -17,7 +17,7 @@ from ophyd.signal import Signal
 from ophyd.utils.epics_pvs import AlarmSeverity
 
 from .base import severity
-from .interlock import Interlock
+from .interlock import AnyInterlock
 
 
 class SuspendOnAlarm(SuspenderBase):
@@ -53,7 +53,7 @@ class SuspendOnInterlock(SuspenderBase):
     ends: this suspender is for what comes next (the next step of a campaign does not start into a tripped machine).
     """
 
-    def __init__(self, interlock: Interlock, **kwargs: Any) -> None:
+    def __init__(self, interlock: AnyInterlock, **kwargs: Any) -> None:
         self.interlock = interlock
         super().__init__(interlock.ok, **kwargs)
 

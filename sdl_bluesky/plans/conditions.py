@@ -70,11 +70,9 @@ def light(attempt: Attempt, powers: Mapping[str, float], settings: SputterSettin
         source = attempt.chamber.source(name)
         ignition = min(max(power, settings.ignition_power_W), source.spec.max_power_W)
         for left in reversed(range(IGNITION_STEPS)):
-            setpoint: Any = source.power.setpoint
-            yield from bps.abs_set(setpoint, ignition)
             try:
                 yield from attempt.wait(
-                    f"plasma of {name}", lambda s=source: s.until_plasma(timeout_s=settings.ignition_timeout_s)
+                    f"plasma of {name}", lambda s=source, p=ignition: s.ignite(p, timeout_s=settings.ignition_timeout_s)
                 )
                 break
             except PlasmaError:

@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from bluesky.protocols import Reading
 from event_model import DataKey, Dtype
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a record: its type, its unit, where the number comes from, whether a live table shows it."""
+    """One column of a record: its type, its unit, where the number comes from, whether a live table shows it.
+
+    A column of dtype "array" holds float64 numbers in a constant shape.
+    """
 
     dtype: Dtype
     units: str | None = None
     source: str = "sdl_bluesky"
     hinted: bool = False
+    shape: tuple[int, ...] = ()
 
 
 class Record:
@@ -44,13 +49,13 @@ class Record:
         """Take the values of the next event: one a column, of the column's type.
 
         Raises:
-            ValueError: columns and values do not match.
+            ValueError: columns and values do not match, or an array has another shape.
         """
         if set(self._fields) != set(values):
             raise ValueError(
                 f"record {self.name!r}: columns and values differ in {sorted(set(self._fields) ^ set(values))}"
             )
-        self._values = {key: _plain(values[key], field.dtype) for key, field in self._fields.items()}
+        self._values = {key: _plain(values[key], field) for key, field in self._fields.items()}
         self._time = time.time()
 
     def read(self) -> dict[str, Reading[Any]]:
@@ -61,7 +66,9 @@ class Record:
         """Type, unit and source of each column."""
         keys: dict[str, DataKey] = {}
         for key, field in self._fields.items():
-            keys[key] = DataKey(source=field.source, dtype=field.dtype, shape=[])
+            keys[key] = DataKey(source=field.source, dtype=field.dtype, shape=list(field.shape))
+            if field.dtype == "array":
+                keys[key]["dtype_numpy"] = "<f8"
             if field.units is not None:
                 keys[key]["units"] = field.units
         return keys
@@ -80,11 +87,16 @@ class Record:
         return {"fields": [key for key, field in self._fields.items() if field.hinted]}
 
 
-def _plain(value: Any, dtype: Dtype) -> Any:
-    if dtype == "number":
+def _plain(value: Any, field: Field) -> Any:
+    if field.dtype == "array":
+        array = np.array(value, dtype="<f8")
+        if array.shape != field.shape:
+            raise ValueError(f"an array of shape {array.shape} does not fit a column of shape {field.shape}")
+        return array
+    if field.dtype == "number":
         return float(value)
-    if dtype == "integer":
+    if field.dtype == "integer":
         return int(value)
-    if dtype == "boolean":
+    if field.dtype == "boolean":
         return bool(value)
     return str(value)

@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.analysis.rates import Window
 from sdl_bluesky.devices import Chamber, StreamGoal
-from sdl_bluesky.errors import SDLError
 from sdl_bluesky.plans.conditions import light, set_pressure
 from sdl_bluesky.plans.preflight import check_conditions, check_positive
 from sdl_bluesky.plans.record import Field, Record
 from sdl_bluesky.plans.reduction import good_enough, result
 from sdl_bluesky.plans.settings import SputterSettings
-from sdl_bluesky.plans.stubs import Attempt, Interrupted, clear_interlock, make_safe, recorded
+from sdl_bluesky.plans.stubs import Attempt, again, run_safely
 
 ATTEMPTS = 3
 
@@ -173,17 +171,10 @@ def _experiment(
     chamber: Chamber, sources: Sequence[str], start: Mapping[str, Any], body: Body
 ) -> MsgGenerator[Measurement]:
     """Do an experiment as one run; after an interruption as another one."""
-    for left in reversed(range(ATTEMPTS)):
-        try:
-            return (yield from _run(chamber, sources, start, body))
-        except Interrupted:
-            if not left:
-                raise
-    raise AssertionError("unreachable")
+    return (yield from again(chamber, lambda: _run(chamber, sources, start, body), ATTEMPTS))
 
 
 def _run(chamber: Chamber, sources: Sequence[str], start: Mapping[str, Any], body: Body) -> MsgGenerator[Measurement]:
-    yield from clear_interlock(chamber)
     opened: list[str] = []
     found: list[Record] = []
     everything: list[Any] = list(chamber.baseline)
@@ -201,13 +192,7 @@ def _run(chamber: Chamber, sources: Sequence[str], start: Mapping[str, Any], bod
         yield from bps.trigger_and_read([record], name="primary")
         yield from bps.trigger_and_read(everything, name="baseline")
 
-    try:
-        safe = bpp.finalize_wrapper(inside(), lambda: make_safe(chamber))
-        yield from recorded(safe, {"purpose": "experiment", **start}, opened)
-    except SDLError as fault:
-        fault.add_note(f"run {opened[0]}" if opened else "no run was opened")
-        fault.run_uid = opened[0] if opened else ""  # type: ignore[attr-defined]
-        raise
+    yield from run_safely(chamber, inside(), start, opened)
     return Measurement(opened[0], {key: reading["value"] for key, reading in found[0].read().items()})
 
 

@@ -5,34 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator, RunEngineControlException
-from ophyd.status import Status, StatusBase
 
-from sdl_bluesky.devices import Await, Chamber, QCMStream, cause_of, make_safe_now
-from sdl_bluesky.errors import DeviceError
+from sdl_bluesky.devices import Await, Chamber, Machine, QCMStream, cause_of, make_safe_now
+from sdl_bluesky.errors import SDLError
+from sdl_bluesky.plans.watch import Interrupted, Watch
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FLUSH_PERIOD_S = 0.5
-"""Real seconds between two collections of a running stream: what a crash can cost."""
 
-
-class Interrupted(DeviceError):
-    """The machine was made safe in the middle of an experiment (pause, suspension): it must be done again."""
-
-
-class Attempt:
-    """One try of an experiment: it notes whether the machine was made safe meanwhile.
-
-    A pause closes shutters and takes powers to zero, and nothing starts again by itself. So data from before and after a
-    pause never belong together: each wait ends at once after an interruption, and `check` then ends the attempt.
+class Attempt(Watch):
+    """One try of an experiment on a sputter chamber, with the stream of its QCMs; see `Watch`.
 
     Args:
         chamber: the machine.
@@ -40,76 +29,26 @@ class Attempt:
     """
 
     def __init__(self, chamber: Chamber, sources: Iterable[str]) -> None:
+        names = list(sources)
+        super().__init__(chamber, [*(chamber.source(s) for s in names), chamber.substrate])
         self.chamber = chamber
-        self.stream: QCMStream = chamber.stream(list(sources))
+        self.stream: QCMStream = chamber.stream(names)
         self.streaming = False
         self.flow_per_pressure: float | None = None  # sccm/mTorr, once it was seen
-        self._watched = [*(chamber.source(s) for s in sources), chamber.substrate]
-        self._before = self._count()
-
-    def _count(self) -> int:
-        return sum(device.interruptions for device in self._watched)
 
     @property
-    def interrupted(self) -> bool:
-        """Whether the machine was made safe since the attempt began."""
-        return self._count() != self._before
+    def beside(self) -> bool:
+        """Whether the stream runs."""
+        return self.streaming
 
-    def check(self) -> None:
-        """End the attempt if it was interrupted.
-
-        Raises:
-            Interrupted: it was.
-        """
-        if self.interrupted:
-            raise Interrupted(
-                "the machine was made safe in the middle of the experiment; it is done again from the start"
-            )
-
-    def wait(self, name: str, make: Callable[[], StatusBase]) -> MsgGenerator[None]:
-        """Wait for a status that is made when the wait begins; a running stream is collected now and then.
-
-        A checkpoint stands right before, so that a pause repeats this wait and nothing else.
-
-        Raises:
-            Interrupted: the machine was made safe meanwhile.
-            SDLError: whatever made the status fail.
-        """
-        yield from bps.checkpoint()
-        group = f"{name}-{uuid.uuid4()}"
-        waiter: Any = Await(lambda: _done() if self.interrupted else make(), name)
-        try:
-            yield from bps.trigger(waiter, group=group)
-            done = False
-            while not done:
-                limits = {"timeout": FLUSH_PERIOD_S, "error_on_timeout": False} if self.streaming else {}
-                done = yield from bps.wait(group=group, **limits)
-                if self.streaming:
-                    yield from self.collect()
-                else:
-                    done = True
-        except FailedStatus as fault:
-            self.check()
-            raise cause_of(fault) or fault from fault
-        self.check()
+    def look_after(self) -> MsgGenerator[None]:
+        """Put the rows of the stream so far into documents."""
+        flyer: Any = self.stream
+        yield from bps.collect(flyer)
 
     def hold(self, duration_s: float) -> MsgGenerator[None]:
         """Let process time pass (simulated seconds on a twin)."""
         yield from self.wait(f"{duration_s:g} s", lambda: self.chamber.clock.after(duration_s))
-
-    def move(self, *pairs: Any) -> MsgGenerator[None]:
-        """Move devices and wait: device, value, device, value, ...
-
-        Raises:
-            Interrupted, SDLError: as `wait`.
-        """
-        for device, value in zip(pairs[::2], pairs[1::2], strict=True):
-            yield from self.wait(device.name, lambda d=device, v=value: d.set(v))
-
-    def collect(self) -> MsgGenerator[None]:
-        """Put the rows of the stream so far into documents."""
-        flyer: Any = self.stream
-        yield from bps.collect(flyer)
 
     def kickoff(self) -> MsgGenerator[None]:
         """Begin to stream."""
@@ -121,14 +60,8 @@ class Attempt:
         """End the stream and put its last rows into documents."""
         flyer: Any = self.stream
         yield from bps.stop(flyer)
-        yield from self.collect()
+        yield from self.look_after()
         self.streaming = False
-
-
-def _done() -> StatusBase:
-    status = Status()
-    status.set_finished()
-    return status
 
 
 def keyed(plan: MsgGenerator[T], key: str | None) -> MsgGenerator[T]:
@@ -167,29 +100,75 @@ def in_thread(function: Callable[[], T]) -> MsgGenerator[T]:
     return next(iter(done)).result()
 
 
-def make_safe(chamber: Chamber) -> MsgGenerator[None]:
-    """Close every shutter and take every power to zero, each step on its own; for finalizers.
+def make_safe(*machines: Machine) -> MsgGenerator[None]:
+    """Close every shutter and switch off what can be unsafe, each step on its own; for finalizers.
 
     What cannot be done (a lost connection) is logged and left to the interlocks of the IOC.
     """
-    yield from in_thread(lambda: make_safe_now(chamber))
+    for machine in machines:
+        yield from in_thread(lambda m=machine: make_safe_now(m))
 
 
-def clear_interlock(chamber: Chamber) -> MsgGenerator[None]:
+def again(machine: Machine, work: Callable[[], MsgGenerator[T]], attempts: int) -> MsgGenerator[T]:
+    """Do a piece of work; after an interruption from its beginning, once the machine is safe and its interlock clear.
+
+    Raises:
+        Interrupted: it was interrupted too often.
+        SDLError: whatever ended it, or keeps it from beginning.
+    """
+    for left in reversed(range(attempts)):
+        yield from in_thread(machine.wait_until_settled)
+        yield from clear_interlock(machine)
+        try:
+            return (yield from work())
+        except Interrupted as fault:
+            if not left:
+                raise
+            log.warning("%s", fault)
+    raise AssertionError("unreachable")
+
+
+def run_safely(
+    machine: Machine, plan: MsgGenerator[Any], start: Mapping[str, Any], opened: list[str]
+) -> MsgGenerator[None]:
+    """Run a plan as one run that leaves the machine safe, however it ends.
+
+    Args:
+        machine: made safe at the end.
+        plan: what happens inside of the run.
+        start: metadata of the run.
+        opened: gets the uid of the run at once.
+
+    Raises:
+        SDLError: what ended the plan; it carries the uid of the run as a note and as `run_uid`.
+    """
+    try:
+        safe = bpp.finalize_wrapper(plan, lambda: make_safe(machine))
+        yield from recorded(safe, {"purpose": "experiment", **start}, opened)
+    except SDLError as fault:
+        fault.add_note(f"run {opened[0]}" if opened else "no run was opened")
+        fault.run_uid = opened[0] if opened else ""  # type: ignore[attr-defined]
+        raise
+
+
+def clear_interlock(machine: Machine) -> MsgGenerator[None]:
     """Reset a latched interlock whose inputs are all good again.
 
     Raises:
         InterlockTripped: an input is still bad; nothing was moved.
         StaleReading, Disconnected: the IOC does not answer.
     """
-    chamber.liveness.check()
-    if not chamber.interlock.tripped:
+    machine.liveness.check()
+    if not machine.interlock.tripped:
         return
-    log.warning("%s", chamber.interlock.explain())
-    if set(chamber.interlock.bad_inputs) - {"HEARTBEAT"}:
-        raise chamber.interlock.error()
-    reset: Any = Await(chamber.interlock.reset, "interlock reset")
+    log.warning("%s", machine.interlock.explain())
+    if set(machine.interlock.bad_inputs) - {"HEARTBEAT"}:
+        raise machine.interlock.error()
+    reset: Any = Await(machine.interlock.reset, "interlock reset")
     try:
         yield from bps.trigger(reset, wait=True)
     except FailedStatus as fault:
-        raise cause_of(fault) or fault from fault
+        cause = cause_of(fault)
+        if cause is None:
+            raise
+        raise cause from fault

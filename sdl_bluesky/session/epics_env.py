@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
+
+Address = tuple[str, int]
 
 
-def client_variables(host: str, port: int) -> dict[str, str]:
-    """Variables with which a Channel Access client finds exactly one IOC, and no other on the network."""
+def address_list(addresses: Sequence[Address]) -> list[str]:
+    """Addresses of IOCs as EPICS_CA_ADDR_LIST has them, each once."""
+    return list(dict.fromkeys(f"{host}:{port}" for host, port in addresses))
+
+
+def client_variables(host: str, port: int, *others: Address) -> dict[str, str]:
+    """Variables with which a Channel Access client finds exactly these IOCs, and no other on the network."""
     return {
-        "EPICS_CA_ADDR_LIST": f"{host}:{port}",
+        "EPICS_CA_ADDR_LIST": " ".join(address_list([(host, port), *others])),
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
         "EPICS_CA_CONN_TMO": "5",
         "EPICS_CA_REPEATER_PORT": str(port + 1),
@@ -31,17 +38,26 @@ def server_variables(host: str, port: int) -> dict[str, str]:
     }
 
 
-def set_client(host: str, port: int, environ: MutableMapping[str, str] | None = None) -> None:
-    """Point this process (or another environment) at one IOC."""
-    (os.environ if environ is None else environ).update(client_variables(host, port))
+def set_client(addresses: Sequence[Address], environ: MutableMapping[str, str] | None = None) -> None:
+    """Point this process (or another environment) at IOCs."""
+    first, *others = addresses
+    (os.environ if environ is None else environ).update(client_variables(*first, *others))
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody uses at this moment, for TCP and UDP, with the next one free as well."""
+def free_port(host: str = "127.0.0.1", taken: Sequence[int] = ()) -> int:
+    """A port that nobody uses at this moment, for TCP and UDP, with the next one free as well.
+
+    Args:
+        host: address to listen on.
+        taken: ports that were handed out before and are not in use yet.
+    """
+    near = {number for port in taken for number in (port - 1, port, port + 1)}
     for _ in range(50):
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             tcp.bind((host, 0))
             port = tcp.getsockname()[1]
+            if port in near:
+                continue
             try:
                 udp.bind((host, port))
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeater:

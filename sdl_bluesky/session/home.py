@@ -4,7 +4,8 @@ HOME/lab.yml          the lab file it belongs to (written by the demonstration, 
 HOME/log/             the write-ahead document log
 HOME/tiled/           the catalogue's databases, files, configuration and key
 HOME/twin/            configuration, state and log of the simulated instruments
-HOME/truth.json       the hidden truth of the twin: for a judge, read by nothing in this package
+HOME/truth.json       the hidden truth of the simulated chamber: for a judge, read by nothing in this package
+HOME/truth-rbs.json   that of the simulated RBS end station
 HOME/services.json    addresses of the running services, while they run
 HOME/services.lock    held by the process that keeps the services
 HOME/session.lock     held by the process that runs the lab; reading the catalogue does not need it
@@ -25,7 +26,10 @@ from sdl_bluesky.session.lab import LabFile, default_lab_path, load_lab
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """Where the services of a lab answer, which process keeps them, and their own process numbers."""
+    """Where the services of a lab answer, which process keeps them, and their own process numbers.
+
+    `ca_host` and `ca_port` are those of the sputter chamber's IOC, `rbs_host` and `rbs_port` those of the RBS end station's.
+    """
 
     pid: int
     started: float
@@ -35,6 +39,16 @@ class ServiceInfo:
     ca_port: int
     tiled_uri: str
     children: dict[str, int]
+    rbs_host: str | None = None
+    rbs_port: int | None = None
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every IOC."""
+        found = [(self.ca_host, self.ca_port)]
+        if self.rbs_host is not None and self.rbs_port is not None:
+            found.append((self.rbs_host, self.rbs_port))
+        return found
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,16 @@ class Home:
 
     @property
     def truth(self) -> Path:
-        """Where the twin writes what only a judge may know."""
+        """Where the simulated chamber writes what only a judge may know."""
         return self.path / "truth.json"
+
+    def truth_of(self, ioc: str) -> Path:
+        """Where the simulated instrument of this name writes what only a judge may know."""
+        return self.truth if ioc == "sputter" else self.path / f"truth-{ioc}.json"
+
+    def log_of(self, ioc: str) -> Path:
+        """What the simulated instrument of this name writes on its standard error."""
+        return self.twin / ("ioc.log" if ioc == "sputter" else f"{ioc}.log")
 
     @property
     def lab_file(self) -> Path:

@@ -14,6 +14,7 @@ import bluesky.plans as bp
 from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.data.yamlfile import check, read_yaml
+from sdl_bluesky.plans.rbs import measure_rbs as measure_rbs_plan
 from sdl_bluesky.plans.sputter import cosputter as cosputter_plan
 from sdl_bluesky.plans.sputter import measure_rate as measure_rate_plan
 from sdl_bluesky.plans.stubs import make_safe as make_safe_plan
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]:
     """The plans of a session, with simple typed arguments: the lab is bound, names and numbers are left."""
     chamber, settings = session.chamber, session.settings
+    machines = [chamber] if session.station is None else [chamber, session.station]
 
     def measure_rate(source: str, power: float, pressure: float, sample: str = "") -> MsgGenerator[Any]:
         """Measure the deposition rate of one source.
@@ -86,10 +88,57 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
         return (yield from campaign_plan(chamber, spec, settings))
 
     def make_safe() -> MsgGenerator[None]:
-        """Close every shutter and take every power to zero."""
-        yield from make_safe_plan(chamber)
+        """Close every shutter, take every power to zero, stop counting."""
+        yield from make_safe_plan(*machines)
 
-    return {p.__name__: p for p in (measure_rate, cosputter, run_campaign, make_safe)}
+    plans = (measure_rate, cosputter, run_campaign, make_safe)
+    return {**{p.__name__: p for p in plans}, **_station_plans(session)}
+
+
+def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]:
+    """The plans of the RBS end station; none without one."""
+    station, settings = session.station, session.rbs_settings
+    if station is None or settings is None:
+        return {}
+
+    def measure_rbs(
+        points: list[list[float]],
+        sample: str,
+        substrate: int,
+        elements: list[str],
+        charge: float | None = None,
+        based_on: str | None = None,
+    ) -> MsgGenerator[Any]:
+        """Measure backscattering spectra of a film at points of its wafer.
+
+        Parameters
+        ----------
+        points : list
+            x, y of each point [mm], from the middle of the wafer.
+        sample : str
+            Name of the film.
+        substrate : int
+            Number of the film's substrate in the sputter chamber.
+        elements : list
+            Symbols of the film's elements.
+        charge : float
+            Least charge at each point [uC]; that of the lab file by default.
+        based_on : str
+            Uid of the run that made the film.
+        """
+        plan = measure_rbs_plan(
+            station,
+            points,
+            settings,
+            sample=sample,
+            substrate=substrate,
+            elements=elements,
+            charge_uC=charge,
+            based_on=based_on,
+        )
+        return (yield from plan)
+
+    return {"measure_rbs": measure_rbs}
 
 
 def namespace(session: Session) -> dict[str, Any]:
@@ -106,6 +155,10 @@ def namespace(session: Session) -> dict[str, Any]:
         "scan": bp.scan,
         "mv": bps.mv,
     }
-    for name in sorted(session.chamber.devices.keys() & others.keys()):
+    devices: dict[str, Any] = dict(session.chamber.devices)
+    if session.station is not None:
+        others["station"] = session.station
+        devices.update(session.station.devices)
+    for name in sorted(devices.keys() & others.keys()):
         log.warning("device %s is reached as chamber.devices[%r] only: the session has another %s", name, name, name)
-    return {**session.chamber.devices, **others}
+    return {**devices, **others}

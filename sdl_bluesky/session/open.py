@@ -8,7 +8,7 @@ import getpass
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.log import DocumentLog, close_open_runs
 from sdl_bluesky.data.server import api_key
-from sdl_bluesky.devices.spec import ChamberSpec, QCMSpec, SourceSpec
-from sdl_bluesky.errors import ServiceError
+from sdl_bluesky.errors import ServiceError, ServiceMissing
 from sdl_bluesky.session.claim import Claim
-from sdl_bluesky.session.epics_env import client_variables, set_client
+from sdl_bluesky.session.epics_env import Address, address_list, set_client
 from sdl_bluesky.session.home import Home, find_home
 from sdl_bluesky.session.lab import LabFile
+from sdl_bluesky.session.machines import chamber_spec, rbs_settings, sputter_settings, station_spec
 from sdl_bluesky.session.scan_id import ScanId
 from sdl_bluesky.session.services import Services
 
@@ -33,50 +33,19 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
     from sdl_bluesky.analysis.doors import AnalysisCallback
-    from sdl_bluesky.devices import Chamber, Guard
+    from sdl_bluesky.devices import Chamber, Guard, RBSStation
+    from sdl_bluesky.plans.rbs_settings import RBSSettings
     from sdl_bluesky.plans.settings import SputterSettings
+
+__all__ = ["Session", "chamber_spec", "open_session", "rbs_settings", "sputter_settings", "station_spec"]
 
 log = logging.getLogger(__name__)
 
 CLOSED_REASON = "the process that made this run is dead; closed by a later session"
 CLAIM_PATIENCE_S = 3.0
 """A session that is just being closed (a queue server's environment, the shell in the other terminal) may take this long."""
+STATION_ANSWERS_S = 5.0
 RECORDED_VERSIONS = ("sdl-bluesky", "bluesky", "ophyd", "tiled", "torch", "numpy")
-
-
-def chamber_spec(lab: LabFile) -> ChamberSpec:
-    """The chamber of a lab file, as the devices take it."""
-    part = lab.chamber
-    return ChamberSpec(
-        sources=tuple(
-            SourceSpec(n, s.pv, s.element, s.position_cm, s.axis, s.max_power, s.power_tolerance)
-            for n, s in part.sources.items()
-        ),
-        qcms=tuple(QCMSpec(n, q.pv, q.position_cm, (0.0, 0.0, 1.0), q.crystal) for n, q in part.sensors.items()),
-        has_clock=part.clock,
-        max_flow_sccm=part.gas.flow[1],
-    )
-
-
-def sputter_settings(lab: LabFile) -> SputterSettings:
-    """The process settings of a lab file, as the plans take them."""
-    from sdl_bluesky.plans.settings import SputterSettings
-
-    gas, plasma, measure = lab.chamber.gas, lab.chamber.plasma, lab.chamber.measurement
-    return SputterSettings(
-        settle_s=measure.settle,
-        baseline_s=measure.baseline,
-        transient_s=measure.transient,
-        shortest_s=measure.shortest,
-        longest_s=measure.longest,
-        precision=measure.precision / 100.0,
-        ignition_pressure_mTorr=plasma.ignition_pressure,
-        ignition_power_W=plasma.ignition_power,
-        ignition_timeout_s=plasma.timeout,
-        flow_per_pressure=gas.flow_per_pressure,
-        pressure_tolerance=gas.pressure_tolerance / 100.0,
-        pump_s=gas.pump_time,
-    )
 
 
 @dataclass
@@ -86,16 +55,18 @@ class Session:
     Attributes:
         lab: the checked lab file.
         home: its data folder.
-        chamber: its devices, connected.
+        chamber: the devices of its sputter chamber, connected.
         RE: the RunEngine; every document goes to the write-ahead log first.
         client: the root of the catalogue (Tiled).
         settings: how experiments are done.
-        guard: heartbeat and safety hook.
+        guard: heartbeats and safety hook of all machines.
         log: the write-ahead log.
         tiled_uri: address of the catalogue's server.
         analysis: the callback that analyses finished runs; None if switched off.
         services: those that this session started itself; None if others keep them.
         claim: the right to run this lab, which one process at a time has.
+        station: the RBS end station, connected; None if the lab has none, or it did not answer.
+        rbs_settings: how spectra are measured; None if the lab has no RBS end station.
     """
 
     lab: LabFile
@@ -110,6 +81,8 @@ class Session:
     analysis: AnalysisCallback | None = None
     services: Services | None = None
     claim: Claim | None = None
+    station: RBSStation | None = None
+    rbs_settings: RBSSettings | None = None
     _closed: bool = field(default=False, repr=False)
 
     def close(self) -> None:
@@ -127,6 +100,8 @@ class Session:
                 steps.callback(self.services.stop)
             steps.callback(self.log.close)
             steps.callback(self.chamber.close)
+            if self.station is not None:
+                steps.callback(self.station.close)
             if self.analysis is not None:
                 steps.callback(self.analysis.close)
             steps.callback(self.guard.close)
@@ -187,7 +162,7 @@ def _start(checked: LabFile, place: Home, analyse: bool, tell: Callable[[str], N
         services = Services(checked, place, tell)
         info = services.info
     try:
-        return _open(checked, place, info.ca_host, info.ca_port, info.tiled_uri, services, analyse)
+        return _open(checked, place, info.addresses, info.tiled_uri, services, analyse)
     except BaseException:
         if services is not None:
             services.stop()
@@ -195,12 +170,12 @@ def _start(checked: LabFile, place: Home, analyse: bool, tell: Callable[[str], N
 
 
 def _open(
-    lab: LabFile, home: Home, host: str, port: int, uri: str, services: Services | None, analyse: bool
+    lab: LabFile, home: Home, addresses: Sequence[Address], uri: str, services: Services | None, analyse: bool
 ) -> Session:
-    _point_epics(host, port)
+    _point_epics(addresses)
     from bluesky import RunEngine
 
-    from sdl_bluesky.devices import Guard, Severity, SuspendOnAlarm, configure_ophyd, make_chamber
+    from sdl_bluesky.devices import Guard, Severity, SuspendOnAlarm, configure_ophyd, make_chamber, make_station
 
     key = api_key(home.tiled)
     client = connect(uri, key)
@@ -208,8 +183,12 @@ def _open(
         log.warning("run %s was left open by a process that died: closed as aborted", uid)
     documents = DocumentLog(home.log)
     configure_ophyd()
+    made = station_spec(lab)
+    station = None if made is None else make_station(lab.prefix_of("rbs"), made)
     chamber = make_chamber(lab.prefix, chamber_spec(lab)).connect()
-    guard = Guard(chamber)
+    if station is not None:
+        station = _connected(station)
+    guard = Guard(chamber) if station is None else Guard(chamber, station)
     guard.start()
     engine = RunEngine(_metadata(lab), scan_id_source=ScanId(home.path / "scan-id"))
     engine.subscribe(documents)
@@ -223,23 +202,47 @@ def _open(
     engine.preprocessors.append(_refuse_without_log(documents))
     guard.attach(engine)
     session = Session(
-        lab, home, chamber, engine, client, sputter_settings(lab), guard, documents, uri, analysis, services
+        lab,
+        home,
+        chamber,
+        engine,
+        client,
+        sputter_settings(lab),
+        guard,
+        documents,
+        uri,
+        analysis,
+        services,
+        station=station,
+        rbs_settings=rbs_settings(lab),
     )
     # as atexit, but also in a process of multiprocessing (a queue server's worker), and never in a forked copy
     Finalize(None, session.close, exitpriority=100)
     return session
 
 
-def _point_epics(host: str, port: int) -> None:
+def _connected(station: RBSStation) -> RBSStation | None:
+    """The station, or None with a warning: the chamber can be used without it."""
+    try:
+        return station.connect(STATION_ANSWERS_S)
+    except ServiceMissing as fault:
+        log.warning("the session goes on without the RBS end station; open it again to have it: %s", fault)
+        station.close()
+        return None
+
+
+def _point_epics(addresses: Sequence[Address]) -> None:
     """Channel Access reads its addresses when the first channel of the process is made; later it is too late."""
-    address = client_variables(host, port)["EPICS_CA_ADDR_LIST"]
     library = sys.modules.get("epics.ca")
     used = library is not None and any(getattr(library, "_cache", {}).values())
     if not used:
-        set_client(host, port)
-    elif address not in os.environ.get("EPICS_CA_ADDR_LIST", "").split():
+        set_client(addresses)
+        return
+    missing = set(address_list(addresses)) - set(os.environ.get("EPICS_CA_ADDR_LIST", "").split())
+    if missing:
         raise ServiceError(
-            f"this process talks to other IOCs already and cannot be pointed to {address}: one lab a process"
+            f"this process talks to other IOCs already and cannot be pointed to {', '.join(sorted(missing))}: one lab a "
+            "process"
         )
 
 

@@ -22,18 +22,18 @@ from sdl_bluesky.data.settings import TiledSettings
 from sdl_bluesky.data.writer import start_writer
 from sdl_bluesky.errors import ServiceError
 from sdl_bluesky.session.claim import Claim
-from sdl_bluesky.session.epics_env import free_port
 from sdl_bluesky.session.home import Home, ServiceInfo, own_start
 from sdl_bluesky.session.lab import LabFile
-from sdl_bluesky.session.twin import start_ioc
+from sdl_bluesky.session.twin import choose_ports, start_iocs
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
+SIMULATED = {"sputter": "simulated chamber", "rbs": "simulated station"}
 
 
 class Services:
-    """IOC, Tiled and writer of one lab.
+    """IOCs, Tiled and writer of one lab.
 
     Args:
         lab: what to start; nothing is started that the lab has elsewhere.
@@ -46,7 +46,7 @@ class Services:
 
     def __init__(self, lab: LabFile, home: Home, tell: Callable[[str], None] = log.info) -> None:
         self.lab, self.home, self.tell = lab, home, tell
-        self.ioc: subprocess.Popen[bytes] | None = None
+        self.iocs: dict[str, subprocess.Popen[bytes]] = {}
         self.tiled: TiledServer | None = None
         self.writer: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
@@ -62,21 +62,24 @@ class Services:
     def _start(self) -> None:
         lab, home = self.lab, self.home
         home.wait_for_orphans()
-        port = free_port(lab.epics.host) if lab.epics.port == "auto" else lab.epics.port
+        addresses = choose_ports(lab)
         with ThreadPoolExecutor(1) as beside:  # a server takes seconds to start, most of them imports
             tiled = beside.submit(self._start_tiled) if lab.catalogue.uri == "auto" else None
             try:
-                if lab.twin is not None:  # in this thread: the IOC ends with the thread that has started it
-                    self.ioc = start_ioc(lab, home, port)
-                    speed = f"{lab.twin.speed:g} x real time"
-                    self.tell(f"simulated chamber   {lab.prefix}* on {lab.epics.host}:{port}, {speed}")
+                if lab.twin is not None:  # in this thread: an IOC ends with the thread that has started it
+                    self.iocs = start_iocs(lab, home, addresses)
+                    for ioc, (host, port) in addresses.items():
+                        where = f"{lab.prefix_of(ioc)}* on {host}:{port}, {lab.twin.speed:g} x real time"
+                        self.tell(f"{SIMULATED[ioc]:20}{where}")
             finally:
                 uri = tiled.result().uri if tiled is not None else lab.catalogue.uri
         self.writer = start_writer(home.log, uri, api_key(home.tiled), home.tiled / "writer.log")
         write_profile(home.tiled / "profiles", uri)
         self.tell(f"catalogue           {uri}, fed from {home.log}")
+        host, port = addresses["sputter"]
+        rbs = addresses.get("rbs", (None, None))
         self.info = ServiceInfo(
-            os.getpid(), own_start(), lab.name, lab.prefix, lab.epics.host, port, uri, self._children()
+            os.getpid(), own_start(), lab.name, lab.prefix, host, port, uri, self._children(), rbs[0], rbs[1]
         )
         home.write_services(self.info)
         self._watcher = threading.Thread(target=self._watch, name="services", daemon=True)
@@ -95,14 +98,15 @@ class Services:
 
     def _children(self) -> dict[str, int]:
         processes = {
-            "ioc": self.ioc,
+            "ioc": self.iocs.get("sputter"),
+            "rbs": self.iocs.get("rbs"),
             "tiled": self.tiled.process if self.tiled is not None else None,
             "writer": self.writer,
         }
         return {name: process.pid for name, process in processes.items() if process is not None}
 
     def _watch(self) -> None:
-        ioc_seen = False
+        ended: set[str] = set()
         while not self._ending.wait(LOOK_EVERY_S):
             try:
                 if self.tiled is not None and self.tiled.process.poll() is not None:
@@ -116,11 +120,11 @@ class Services:
                 if self._children() != self.info.children:
                     self.info = replace(self.info, children=self._children())
                     self.home.write_services(self.info)
-                if self.ioc is not None and self.ioc.poll() is not None and not ioc_seen:
-                    ioc_seen = True
-                    log.error(
-                        "the simulated chamber ended (%s): see %s", self.ioc.returncode, self.home.twin / "ioc.log"
-                    )
+                for ioc, process in self.iocs.items():
+                    if process.poll() is not None and ioc not in ended:
+                        ended.add(ioc)
+                        where = self.home.log_of(ioc)
+                        log.error("the %s ended (%s): see %s", SIMULATED[ioc], process.returncode, where)
             except (ServiceError, OSError) as fault:
                 log.error("a service cannot be started again, trying on: %s", fault)
 
@@ -129,8 +133,10 @@ class Services:
         self._ending.set()
         if self._watcher is not None:
             self._watcher.join(90.0)
-        if self.ioc is not None:
-            end(self.ioc, 5.0)
+        for ioc in self.iocs.values():
+            ioc.terminate()
+        for ioc in self.iocs.values():
+            end(ioc, 5.0)
         if self.writer is not None:
             end(self.writer, 20.0)
         if self.tiled is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WELCOME = """
 {lab}: {devices}
-plans         RE(measure_rate("{source}", 50, 8, sample="test")), cosputter, run_campaign, make_safe; plan? explains one
+plans         RE(measure_rate("{source}", 50, 8, sample="test")), {plans}; plan? explains one
 instruments   %wa positions and limits, %ct all detectors, %mov {source}.power 20
 data          catalogue["raw"], session.home
 """
@@ -130,6 +130,15 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
 
 
 def _welcome(session: Session) -> str:
+    machines = [session.chamber] if session.station is None else [session.chamber, session.station]
+    plans = (
+        ["cosputter", "run_campaign", "make_safe"]
+        if session.station is None
+        else ["cosputter", "measure_rbs", "run_campaign", "make_safe"]
+    )
     return WELCOME.format(
-        lab=session.lab.name, devices=", ".join(session.chamber.devices), source=next(iter(session.chamber.sources))
+        lab=session.lab.name,
+        devices=", ".join(name for machine in machines for name in machine.devices),
+        source=next(iter(session.chamber.sources)),
+        plans=", ".join(plans),
     )

@@ -139,17 +139,22 @@ def commands_of(*command: str) -> set[str]:
     return set(re.findall(r"^ {4}([a-z][a-z-]*)(?: |$)", output_of(*command, "--help"), re.MULTILINE))
 
 
+WITH_ACTIONS = ("campaign", "rbs")
+
+
 def test_the_list_of_commands_is_that_of_the_program() -> None:
     page = Page(ROOT / "docs" / "reference" / "cli.md").text
     shown = {tuple(row.split()) for row in re.findall(r"^\| `sdl ([a-z -]+)", page, re.MULTILINE)}
-    top, actions = commands_of("sdl"), commands_of("sdl", "campaign")
-    assert len(top) >= 7
-    assert {"run", "resume", "replay", "list"} <= actions
+    top, actions = commands_of("sdl"), {name: commands_of("sdl", name) for name in WITH_ACTIONS}
+    assert len(top) >= 9
+    assert {"run", "resume", "replay", "list"} <= actions["campaign"]
+    assert {"simulate", "fit"} <= actions["rbs"]
     assert {words[0] for words in shown} == top
-    assert {words[1] for words in shown if words[0] == "campaign"} == actions
+    for name in WITH_ACTIONS:
+        assert {words[1] for words in shown if words[0] == name} == actions[name]
     for options in re.findall(r"^\| `sdl ([a-z-]+(?: [a-z]+)?)[^|]*\|([^\n]*)", page, re.MULTILINE):
         words = options[0].split()
-        command = words[:2] if words[0] == "campaign" else words[:1]
+        command = words[:2] if words[0] in WITH_ACTIONS else words[:1]
         told = output_of("sdl", *command, "--help")
         for option in re.findall(r"`(-{1,2}[a-z-]+)", options[1]):
             assert option in told, f"`sdl {' '.join(command)}` has no {option}"
@@ -171,15 +176,14 @@ def test_the_campaign_file_of_the_reference_is_valid() -> None:
 def test_every_key_of_the_lab_file_is_in_the_reference() -> None:
     from pydantic import BaseModel
 
-    from sdl_bluesky.session import lab
+    from sdl_bluesky.session import lab, lab_chamber, lab_rbs
+    from sdl_bluesky.session.part import Part
 
     text = Page(ROOT / "docs" / "reference" / "lab-file.md").text
-    parts = [
-        part
-        for part in vars(lab).values()
-        if isinstance(part, type) and issubclass(part, lab._Part) and part is not lab._Part
-    ]
-    assert issubclass(parts[0], BaseModel)
+    found = [*vars(lab).values(), *vars(lab_chamber).values(), *vars(lab_rbs).values()]
+    parts = {part for part in found if isinstance(part, type) and issubclass(part, Part) and part is not Part}
+    assert len(parts) >= 14
+    assert all(issubclass(part, BaseModel) for part in parts)
     missing = [
         f"{part.__name__}.{name}"
         for part in parts

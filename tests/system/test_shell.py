@@ -103,7 +103,7 @@ def test_a_shell_alone_starts_its_services_and_ends_them(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("Open")
     started = {int(pid) for pid in re.search(r"PIDS (.*)", done.stdout)[1].split()}  # type: ignore[index]
-    assert len(started) == 3
+    assert len(started) == 4
     assert not alive(started)
     assert not (place.home / "services.json").exists()
     assert place.listing() == place.files

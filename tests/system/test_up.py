@@ -20,7 +20,7 @@ def test_up_serves_others_and_ends_cleanly_on_ctrl_c(tmp_path: Path) -> None:
         started = descendants(up.process.pid)
         services = place.services()
         assert services["pid"] == up.process.pid
-        assert set(services["children"]) == {"ioc", "tiled", "writer"}
+        assert set(services["children"]) == {"ioc", "rbs", "tiled", "writer"}
         assert set(services["children"].values()) <= started
         assert set(place.client()) == {"raw", "campaigns", "analysis"}
 

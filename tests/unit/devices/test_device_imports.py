@@ -29,7 +29,7 @@ def test_all_of_it_imports_neither_torch_nor_numba():
 
 
 def test_descriptions_start_no_channel_access():
-    loaded = modules_after("from sdl_bluesky.devices import ChamberSpec, SourceSpec, QCMSpec")
+    loaded = modules_after("from sdl_bluesky.devices import ChamberSpec, SourceSpec, QCMSpec, RBSSpec")
     assert not loaded & {"ophyd", "epics", "bluesky", "torch", "numba"}
 
 

@@ -130,6 +130,7 @@ def test_gain_moves_a_peak_and_keeps_its_counts(gain):
     seen = with_gain(peak(800.3, 1050), gain, 1000)
     np.testing.assert_allclose(seen, 1e5 * np.diff(stats.norm.cdf(np.arange(1001) * gain, 800.3, 4.0)), atol=20.0)
     assert seen.sum() == pytest.approx(1e5)
+    assert seen.min() >= 0.0  # a negative expectation has no Poisson counts
     assert float(seen @ (np.arange(1000) + 0.5)) / 1e5 == pytest.approx(800.3 / gain, abs=1e-3)
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from sdl_bluesky.demo.sputter import MARK, prepare
 from sdl_bluesky.errors import LabFileError, PortInUse, ServiceError
-from sdl_bluesky.session.epics_env import free_port, is_free
+from sdl_bluesky.session.epics_env import client_variables, free_port, is_free
 from sdl_bluesky.session.home import Home, ServiceInfo, find_home, own_start
 from sdl_bluesky.session.lab import load_lab
 from sdl_bluesky.session.scan_id import ScanId
-from sdl_bluesky.session.twin import start_ioc, twin_config
+from sdl_bluesky.session.twin import choose_ports, start_ioc, start_iocs, twin_config
 
 
 def info(pid: int, started: float) -> ServiceInfo:
@@ -60,6 +60,48 @@ def test_the_twin_is_told_places_and_ranges_and_nothing_that_we_believe(tmp_path
     assert set(config["sources"][0]) == {"name", "element", "pv", "position_cm", "axis", "max_power_W"}
     assert set(config["sensors"][0]) == {"name", "pv", "position_cm", "normal", "f0_Hz"}
     assert config["truth_file"] == str(tmp_path / "truth.json")
+
+
+def test_the_station_is_told_its_set_up_and_where_the_films_are(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    config = twin_config(load_lab(), home, "rbs")
+    assert config["prefix"] == "SDL:RBS:"
+    assert config["films_file"] == str(home.truth) == twin_config(load_lab(), home)["truth_file"]
+    assert config["truth_file"] != config["films_file"]
+    assert config["state_file"] != twin_config(load_lab(), home)["state_file"]
+    assert config["setup"] == {
+        "ion": "4He", "theta_deg": 165.0, "geometry": "IBM", "slope_keV": 2.0, "offset_keV": 0.0,
+        "resolution_fwhm_keV": 15.0, "solid_angle_msr": 10.0, "channels": 1024,
+    }  # fmt: skip
+    assert config["substrate"] == [{"O": 16000.0, "Si": 8000.0}]
+    assert not {"sources", "sensors", "grid"} & set(config)
+
+
+def test_two_iocs_never_get_one_port() -> None:
+    for _ in range(20):
+        ports = [port for _, port in choose_ports(load_lab()).values()]
+        assert len(ports) == 2
+        assert abs(ports[0] - ports[1]) > 1, "the next port is that of the repeater"
+
+
+def test_a_client_finds_both_iocs_and_no_others() -> None:
+    variables = client_variables("127.0.0.1", 5064, ("10.0.0.7", 5070), ("127.0.0.1", 5064))
+    assert variables["EPICS_CA_ADDR_LIST"] == "127.0.0.1:5064 10.0.0.7:5070"
+    assert variables["EPICS_CA_AUTO_ADDR_LIST"] == "NO"
+    two = ServiceInfo(1, 2.0, "twin", "SDL:", "a", 5064, "uri", {}, "b", 5070)
+    assert two.addresses == [("a", 5064), ("b", 5070)]
+    assert info(1, 2.0).addresses == [("127.0.0.1", 5064)]
+
+
+def test_one_ioc_that_cannot_start_ends_the_other(tmp_path: Path) -> None:
+    lab, home = load_lab(), Home(tmp_path).make()
+    ports = {ioc: port for ioc, (_, port) in choose_ports(lab).items()}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", ports["rbs"]))
+        other.listen()
+        with pytest.raises(PortInUse, match=str(ports["rbs"])):
+            start_iocs(lab, home, {ioc: ("127.0.0.1", port) for ioc, port in ports.items()})
+    assert is_free("127.0.0.1", ports["sputter"])
 
 
 def test_scan_numbers_go_on_counting(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sdl_bluesky.data.yamlfile import check, read_yaml
 from sdl_bluesky.errors import LabFileError, UnitError
 from sdl_bluesky.physics.quantity import parse_quantity, parse_range, parse_vector
 from sdl_bluesky.session.lab import LabFile, default_lab_path, load_lab
-from sdl_bluesky.session.open import chamber_spec, sputter_settings
+from sdl_bluesky.session.machines import chamber_spec, rbs_settings, sputter_settings, station_spec
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,6 +42,26 @@ def test_a_place_may_be_given_directly() -> None:
     assert check(lab, LabFile, "x").chamber.sources["cu"].axis == (0.0, 0.0, -1.0)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "unit"),
+    [
+        ("energy", "2 MeV", "keV"),
+        ("energy", 2000, "keV"),
+        ("theta", "2.88 rad", "deg"),
+        ("solid_angle", "10 sr", "msr"),
+    ],
+)
+def test_units_of_the_station_are_strict(key: str, value: object, unit: str) -> None:
+    lab = data()
+    lab["rbs"][key] = value
+    with pytest.raises(UnitError, match=rf"rbs\.{key}.* {unit}"):
+        check(lab, LabFile, "lab.yml")
+    lab = data()
+    lab["rbs"]["measurement"]["charge"] = "5 C"
+    with pytest.raises(UnitError, match=r"rbs\.measurement\.charge.* uC"):
+        check(lab, LabFile, "lab.yml")
+
+
 @pytest.mark.parametrize("text", ["0.1 kW", "100 mTorr", "100", "100 w", 100, "W", None])
 def test_a_wrong_unit_is_named_with_its_place(text: object) -> None:
     lab = data()
@@ -65,6 +85,20 @@ def test_a_wrong_unit_is_named_with_its_place(text: object) -> None:
         (("twin",), None, "needs a twin"),
         (("prefx",), "A:", "not known here"),
         (("schema",), 2, "1"),
+        (("rbs", "ion"), "12C", "ion"),
+        (("rbs", "theta"), "80 deg", "above 90 deg"),
+        (("rbs", "tilt"), "61 deg", "within -60 and 60 deg"),
+        (("rbs", "slope"), "-2 keV", "slope_keV"),
+        (("rbs", "channels"), 5000, "4000"),
+        (("rbs", "substrate"), [], "at least 1"),
+        (("rbs", "substrate"), [{}], "at least 1"),
+        (("rbs", "substrate"), [{"Xx": 5.0}], "Xx"),
+        (("rbs", "substrate"), [{"Si": -5.0}], "no areal density"),
+        (("rbs", "measurement", "charge"), "21 uC", "not above longest"),
+        (("rbs", "measurement", "charge"), "0 uC", "above 0 uC"),
+        (("rbs", "measurement", "precision"), "0 %", "above 0 %"),
+        (("rbs", "pv"), "S1:", "used twice: by rbs and by cu"),
+        (("rbs", "current"), "20 nA", "not known here"),
     ],
 )
 def test_every_other_fault_is_named(path: tuple[str, ...], value: object, match: str) -> None:
@@ -128,3 +162,68 @@ def test_devices_and_plans_get_the_numbers_of_the_file() -> None:
     settings = sputter_settings(lab)
     assert settings.precision == pytest.approx(0.007)
     assert settings.pressure_tolerance == pytest.approx(0.02)
+
+
+def without_station() -> dict:
+    lab = data()
+    del lab["rbs"]
+    return lab
+
+
+def test_a_lab_without_a_station_is_what_it_always_was() -> None:
+    lab = check(without_station(), LabFile, "x")
+    assert lab.rbs is None
+    assert lab.iocs == ("sputter",)
+    assert station_spec(lab) is None
+    assert rbs_settings(lab) is None
+    # the hash of the lab file that was shipped before there was a station: recorded runs still belong to it
+    assert lab.sha256 == "5bdcbf3b3a1f2f40c4eb2ad9b6264c502f8b90e7054f63f36341199e11c25020"
+    assert lab.sha256 != load_lab().sha256
+    with pytest.raises(LabFileError, match="has no 'rbs'"):
+        lab.epics_of("rbs")
+
+
+def test_the_station_is_measured_as_the_file_says() -> None:
+    lab = data()
+    lab["rbs"] |= {"theta": "170 deg", "resolution": "12 keV", "tilt": "5 deg", "energy": "1800 keV", "channels": 512,
+                   "slope": "4 keV", "offset": "-3 keV", "solid_angle": "5 msr", "ion": "3He", "substrate": [{"Si": 1e4}],
+                   "measurement": {"charge": "1 uC", "longest": "2 uC", "precision": "2 %"}}  # fmt: skip
+    lab["chamber"]["map"] = {"x": "-10 to 20 mm", "y": "-5 to 5 mm"}
+    settings, spec = rbs_settings(check(lab, LabFile, "x")), station_spec(check(lab, LabFile, "x"))
+    assert settings is not None
+    assert spec is not None
+    assert (settings.ion, settings.energy_keV, settings.theta_deg, settings.tilt_deg) == ("3He", 1800.0, 170.0, 5.0)
+    assert (settings.slope_keV, settings.offset_keV, settings.resolution_fwhm_keV) == (4.0, -3.0, 12.0)
+    assert (settings.solid_angle_msr, settings.channels, settings.substrate) == (5.0, 512, ({"Si": 1e4},))
+    assert (settings.charge_uC, settings.longest_uC, settings.precision) == (1.0, 2.0, pytest.approx(0.02))
+    assert (spec.channels, spec.wafer_x_mm, spec.wafer_y_mm) == (512, (-10.0, 20.0), (-5.0, 5.0))
+
+
+def test_each_ioc_has_its_address() -> None:
+    lab = load_lab()
+    assert lab.iocs == ("sputter", "rbs")
+    assert (lab.prefix_of("sputter"), lab.prefix_of("rbs")) == ("SDL:", "SDL:RBS:")
+    assert lab.epics_of("rbs").port == "auto"
+    fixed = data()
+    fixed["epics"]["port"] = 5064
+    assert check(fixed, LabFile, "x").epics_of("rbs").port == "auto", "two simulated IOCs cannot share a port"
+    fixed["rbs"]["epics"] = {"host": "10.0.0.7", "port": 5070}
+    assert check(fixed, LabFile, "x").epics_of("rbs").host == "10.0.0.7"
+    real = data()
+    del real["twin"]
+    real["epics"] = {"host": "10.0.0.5", "port": 5064}
+    there = check(real, LabFile, "x").epics_of("rbs")
+    assert (there.host, there.port) == ("10.0.0.5", 5064), "a real one answers where the chamber's does, unless said"
+    real["rbs"]["epics"] = {"port": "auto"}
+    with pytest.raises(LabFileError, match=r"rbs\.epics\.port is 'auto', which needs a twin"):
+        check(real, LabFile, "x")
+
+
+@pytest.mark.parametrize("name", ["station", "rbs_beam"])
+def test_sources_do_not_take_the_names_of_the_station(name: str) -> None:
+    lab = without_station()
+    lab["chamber"]["sources"][name] = {**lab["chamber"]["sources"]["cu"], "pv": "S9:"}
+    check(lab, LabFile, "x")
+    lab["rbs"] = data()["rbs"]
+    with pytest.raises(LabFileError, match=f"cannot be used: {name}"):
+        check(lab, LabFile, "x")

@@ -1,0 +1,143 @@
+"""A film deposited by the simulated chamber, measured by the simulated end station: IOCs, Bluesky, Tiled, analysis, judge.
+
+The campaign is a short one; the demonstration's own is the same with more experiments.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from _lab import LabProcess, lab_data
+
+from sdl_bluesky.analysis.jobs import analyse_run
+from sdl_bluesky.analysis.rbs_points import CompositionPoints, composition_points
+from sdl_bluesky.data.analysis import Analysis, find_analyses, read_analysis
+from sdl_bluesky.data.catalogue import find_run
+from sdl_bluesky.errors import CatalogueError
+from sdl_bluesky.session.catalogue import open_catalogue
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+CAMPAIGN = {
+    "schema": 1,
+    "name": "film",
+    "sample": "measured",
+    "learn": {"cu": {"experiments": 3, "agent": "sobol"}, "sn": {"experiments": 3, "agent": "sobol"}},
+    "deposit": {"powers": {"cu": "50 W", "sn": "40 W"}, "pressure": "8 mTorr", "duration": "600 s"},
+}
+
+SCRIPT = """
+import json
+from pathlib import Path
+from sdl_bluesky.data.yamlfile import check
+from sdl_bluesky.demo.rbs import measure_film
+from sdl_bluesky.demo.sputter import conclude
+from sdl_bluesky.plans.campaign_file import CampaignFile
+from sdl_bluesky.session.campaigns import run_campaign_file
+import yaml
+spec = check(yaml.safe_load(Path("campaign.yml").read_text()), CampaignFile, "test")
+history = run_campaign_file(session, spec)
+film = history.uids("deposit")[-1]
+uid = measure_film(session, film, history.campaign, say)
+summary = conclude(session, history.campaign, 0)
+say("SUMMARY", json.dumps({**summary, "film": film, "map": uid}))
+session.close()
+"""
+
+
+@dataclass
+class Done:
+    """What the lab left."""
+
+    summary: dict[str, Any]
+    page: str
+    lines: list[str]
+    verdict: dict[str, Any]
+    client: Any
+    result: Analysis
+    points: CompositionPoints
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "campaign.yml").write_text(yaml.safe_dump(CAMPAIGN))
+    data = lab_data("auto", speed=200.0, seed=5)
+    data["rbs"]["measurement"] = {"charge": "2 uC", "longest": "4 uC", "precision": "1 %"}
+    with LabProcess(folder, SCRIPT, data=data) as lab:
+        summary = json.loads(lab.expect("SUMMARY", 240.0))
+        assert lab.wait(60.0) == 0, lab.story()
+        with open_catalogue(None, lab.home) as client:
+            points = composition_points(client, campaign=summary["campaign"])
+            yield Done(
+                summary,
+                (lab.home / "report.html").read_text(),
+                lab.seen,
+                json.loads((lab.home / "judge.json").read_text()),
+                client,
+                read_analysis(client, points.key),
+                points,
+            )
+
+
+def test_the_measured_composition_is_the_hidden_one_within_one_percent(done: Done) -> None:
+    found = done.summary["rbs"]
+    assert found["uid"] == done.summary["map"]
+    assert found["points"] == 9
+    assert found["rms_percent"] <= 1.0
+    assert found["worst_percent"] <= 2.0
+    assert found["density_error_percent"] <= 2.5
+    assert found["coverage_90"] >= 0.5
+    assert found["map_rms_percent"] > 0.0
+    assert done.verdict["rbs"]["key"] == done.result.key
+
+
+def test_the_result_knows_where_it_is_from(done: Done) -> None:
+    about = done.result.metadata
+    assert about["derived_from"] == [done.summary["map"], done.summary["film"]]
+    assert (about["elements"], about["sample"], about["campaign"]) == (
+        ["Cu", "Sn"],
+        "measured",
+        done.summary["campaign"],
+    )
+    start = find_run(done.client, about["run"]).metadata["start"]
+    assert start["rbs_setup"] == about["setup"]
+    assert about["substrate_number"] == start["substrate_number"]
+    assert np.all(done.result.arrays["accepted"] == 1.0)
+    assert done.result.dims["fit"] == ("point", "channel")
+    assert "map_fraction" in done.result.arrays
+
+
+def test_points_can_be_taken_by_a_map(done: Done) -> None:
+    points = done.points
+    assert points.fraction.shape == (9, 2)
+    assert points.fraction_cov.shape == points.density_cov.shape == (18, 18)
+    np.testing.assert_allclose(sorted(set(np.round(points.x_mm))), [-20.0, 0.0, 20.0])
+    again = composition_points(done.client, substrate=points.substrate_number)
+    assert again.key == points.key
+    with pytest.raises(CatalogueError, match="no analysis 'rbs'"):
+        composition_points(done.client, substrate=77)
+
+
+def test_analysing_again_changes_nothing(done: Done) -> None:
+    assert analyse_run(done.client, done.summary["map"]) == [done.points.key]
+    assert len(find_analyses(done.client, "rbs")) == 1
+
+
+def test_the_report_shows_the_check_and_the_person_saw_each_point(done: Done) -> None:
+    section = done.page.split("<h2>Composition check by RBS</h2>")[1].split("<h2>")[0]
+    pictures = re.findall(r"base64,([^\"]+)", section)
+    assert [base64.b64decode(k)[:4] for k in pictures] == [b"\x89PNG"] * 2
+    assert len(re.findall(r"<tr><td>\d</td>", section)) == 9
+    assert done.result.key in done.page
+    told = [line for line in done.lines if "  rbs  " in line]
+    assert len(told) == 9
+    assert "uC" in told[0]

@@ -1,0 +1,8 @@
+"""The fake machines of the device tests serve the plans' tests too."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "devices"))
