@@ -54,7 +54,7 @@ class AnalysisCallback:
     Args:
         connect: makes a client of the catalogue's root; called in the thread, again after each lost connection.
         log_dir: where the documents are logged; to say what is wrong when a run does not arrive.
-        kinds: which results are wanted, of "flux", "rate_surface", "composition".
+        kinds: which results are wanted, of "flux", "rate_surface", "composition", "rbs".
         arrival_s: how long a run may take until it is in the catalogue.
 
     Attributes:

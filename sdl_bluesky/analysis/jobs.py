@@ -3,8 +3,8 @@
     analyse_run(client, uid)      -> keys of the results in the container `analysis`
 
 measure_rate -> "flux"; a campaign -> a "rate_surface" for each source it learned; cosputter -> the rate surfaces of its
-sources and the "composition". A result that is there already, from the same runs by the same method, parameters and
-software, is not made again.
+sources and the "composition"; measure_rbs -> "rbs". A result that is there already, from the same runs by the same method,
+parameters and software, is not made again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdl_bluesky.analysis.chamber import Chamber
-from sdl_bluesky.analysis.kinds import COMPOSITION, FLUX, RATE_SURFACE, campaign_of, kind_of
+from sdl_bluesky.analysis.kinds import COMPOSITION, FLUX, RATE_SURFACE, RBS, campaign_of, kind_of
 from sdl_bluesky.analysis.recipes import (
     flux_metadata,
     flux_result,
@@ -28,6 +28,7 @@ from sdl_bluesky.analysis.recipes import (
 from sdl_bluesky.analysis.runs import finished_run, read_campaign, read_experiment, read_experiments
 from sdl_bluesky.analysis.store import Result, put
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
+from sdl_bluesky.data.analysis import latest_analysis
 from sdl_bluesky.data.campaigns import start_of
 from sdl_bluesky.data.catalogue import read_table
 from sdl_bluesky.errors import CatalogueError, WeakSignal
@@ -55,7 +56,7 @@ def analyse_run(client: Container, uid: str) -> list[str]:
     if kind is None:
         log.info("run %s (%s): nothing to analyse", uid, start.get("plan_name"))
         return []
-    jobs: dict[str, Callable[..., list[str]]] = {FLUX: _flux, RATE_SURFACE: _campaign, COMPOSITION: _film}
+    jobs: dict[str, Callable[..., list[str]]] = {FLUX: _flux, RATE_SURFACE: _campaign, COMPOSITION: _film, RBS: _rbs}
     return jobs[kind](client, run)
 
 
@@ -103,6 +104,21 @@ def _film(client: Container, run: Container) -> list[str]:
         return map_result(film, {source: surfaces.model(source) for source in film.sources})
 
     return [*keys, put(client, COMPOSITION, map_metadata(film, based_on, keys), make)]
+
+
+def _rbs(client: Container, run: Container) -> list[str]:
+    """Areal densities and fractions of a film from its spectra, compared with its composition map if there is one."""
+    from sdl_bluesky.analysis.rbs.recipe import rbs_metadata, rbs_result  # compiled code, which no other run needs
+    from sdl_bluesky.analysis.rbs.run import read_rbs_run
+
+    spectra = read_rbs_run(run)
+    film = str(spectra.start.get("based_on") or "")
+    try:
+        film_map = latest_analysis(client, COMPOSITION, run=film) if film else None
+    except CatalogueError:
+        log.info("run %s: its film %s has no composition map to compare with", spectra.uid, film)
+        film_map = None
+    return [put(client, RBS, rbs_metadata(spectra, film_map), lambda: rbs_result(spectra, film_map))]
 
 
 class _Surfaces:

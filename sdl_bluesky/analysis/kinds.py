@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MEASURE_RATE, COSPUTTER, CAMPAIGN = "measure_rate", "cosputter", "campaign"
-FLUX, RATE_SURFACE, COMPOSITION = "flux", "rate_surface", "composition"
-KINDS = (FLUX, RATE_SURFACE, COMPOSITION)
+MEASURE_RATE, COSPUTTER, MEASURE_RBS, CAMPAIGN = "measure_rate", "cosputter", "measure_rbs", "campaign"
+FLUX, RATE_SURFACE, COMPOSITION, RBS = "flux", "rate_surface", "composition", "rbs"
+KINDS = (FLUX, RATE_SURFACE, COMPOSITION, RBS)
 
 
 def kind_of(start: Mapping[str, Any]) -> str | None:
     """What a run is analysed to, by its start document; None if there is nothing to do."""
     if start.get("purpose") == CAMPAIGN:
         return RATE_SURFACE
-    return {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION}.get(str(start.get("plan_name")))
+    return {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION, MEASURE_RBS: RBS}.get(str(start.get("plan_name")))
 
 
 def campaign_of(start: Mapping[str, Any]) -> str:

@@ -35,7 +35,8 @@ def software() -> Mapping[str, str]:
     return {name: version(name) for name in ("numpy", "scipy")}
 
 
-def _common(start: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def common(start: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Metadata that every result has: where it belongs and what made it, and more."""
     where = {"campaign": campaign_of(start), "sample": str(start.get("sample", "")), "run": str(start["uid"])}
     return {**where, "software": dict(software()), **more}
 
@@ -43,7 +44,7 @@ def _common(start: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 def flux_metadata(experiment: Experiment, source: str) -> dict[str, Any]:
     """Of the rates of one run, reduced again, with strength and exponent of its source."""
     chamber = experiment.chamber
-    return _common(
+    return common(
         experiment.start,
         source=source,
         elements=[chamber.elements[source]],
@@ -80,7 +81,7 @@ def flux_result(experiment: Experiment, source: str, rows: Mapping[str, ArrayLik
 def surface_metadata(start: Mapping[str, Any], chamber: Chamber, source: str, uids: Sequence[str]) -> dict[str, Any]:
     """Of the rate surface of one source from its runs, as of the campaign of the run `start` that asks for it."""
     ranges = {"power_W": list(chamber.power_W), "pressure_mTorr": list(chamber.pressure_mTorr)}
-    return _common(
+    return common(
         start,
         source=source,
         elements=[chamber.elements[source]],
@@ -108,7 +109,7 @@ def surface_result(surface: SourceSurface, chamber: Chamber) -> Result:
 def map_metadata(film: Experiment, based_on: Mapping[str, Sequence[str]], surfaces: Sequence[str]) -> dict[str, Any]:
     """Of the composition map of a film: the runs of its sources by name, the keys of their rate surfaces."""
     chamber, substrate = film.chamber, film.result.get("substrate_number")
-    return _common(
+    return common(
         film.start,
         elements=list(dict.fromkeys(chamber.elements[k] for k in film.sources)),
         units={"composition": "atomic fraction", "composition_std": "atomic fraction", "x": "mm", "y": "mm"},

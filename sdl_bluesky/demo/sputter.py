@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sdl_bluesky.data.analysis import read_analysis
 from sdl_bluesky.data.server import api_key
 from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.data.yamlfile import check
@@ -27,8 +28,15 @@ from sdl_bluesky.session.home import Home
 from sdl_bluesky.session.lab import LabFile, default_lab_path
 from sdl_bluesky.session.open import Session, open_session
 
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
 MARK = ".sdl-demo"
 CATCH_UP_S = 60.0
+ANALYSIS_S = 300.0
+"""The first spectra on a machine wait for code that is compiled then."""
+RBS_FIGURES = ("rms_percent", "worst_percent", "coverage_90", "density_error_percent")
+MAP_FIGURES = ("map_rms_percent", "map_rms_sigma", "map_worst_sigma")
 Observer = Callable[[Step, str], None]
 
 
@@ -96,19 +104,22 @@ def conclude(session: Session, campaign: str, seed: int | None = None) -> dict[s
     """
     home = session.home
     if session.analysis is not None:
-        session.analysis.wait(CATCH_UP_S)
+        session.analysis.wait(ANALYSIS_S)
     wait_until_caught_up(home.log, session.client, CATCH_UP_S)
     _, history = recall(session.client, campaign)
     verdict = _judge(session, campaign, home.path / "judge.json")
     twin = session.lab.twin
-    summary = summarise(history, verdict, seed if seed is not None else (twin.seed if twin else 0))
+    measured = film_figures(session.client, campaign, verdict)
+    summary = summarise(history, verdict, seed if seed is not None else (twin.seed if twin else 0), measured)
     (home.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     write_report(home.path / "report.html", summary, session.client, campaign)
     return summary
 
 
-def summarise(history: History, verdict: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The content of ``summary.json``."""
+def summarise(
+    history: History, verdict: Mapping[str, Any], seed: int, measured: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The content of ``summary.json``; `measured`: of the film's measurement by RBS, if there was one."""
     sources = {
         name: {
             "experiments": sum(s.outcome != "aborted" for s in history.of(f"learn:{name}")),
@@ -126,7 +137,19 @@ def summarise(history: History, verdict: dict[str, Any], seed: int) -> dict[str,
         "campaign": history.campaign,
         "sources": sources,
         "composition": {"uid": films[-1] if films else "", **composition},
+        **({"rbs": dict(measured)} if measured else {}),
     }
+
+
+def film_figures(client: Container, campaign: str, verdict: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the judge says of a film that was measured by RBS, and how it agrees with the map; None if none was."""
+    score = verdict.get("rbs")
+    if not score:
+        return None
+    about = read_analysis(client, str(score["key"])).metadata
+    figures = {key: score[key] for key in RBS_FIGURES}
+    checks = {key: about["checks"][key] for key in MAP_FIGURES if key in about["checks"]}
+    return {"uid": about["run"], "points": score["points"], **figures, **checks}
 
 
 def _judge(session: Session, campaign: str, out: Path) -> dict[str, Any]:
