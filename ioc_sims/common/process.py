@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from ioc_sims.common.errors import PortBusy
+
+log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _PARENT_SIGNAL = signal.SIGUSR2
@@ -34,6 +39,28 @@ def check_port_free() -> None:
                     f"Channel Access port {port} on {address or 'this machine'} cannot be used ({err.strerror}): "
                     "stop the other IOC or set EPICS_CA_SERVER_PORT to a free port"
                 ) from err
+
+
+@contextmanager
+def within_seconds(limit_s: float, what: str) -> Iterator[None]:
+    """End the process if a step is not done in time: EPICS suspends the thread that cannot listen, for ever.
+
+    Args:
+        limit_s: real seconds.
+        what: the step, for the log.
+    """
+
+    def give_up() -> None:
+        log.critical("%s was not done within %g s: ended", what, limit_s)
+        os._exit(3)
+
+    timer = threading.Timer(limit_s, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Lifetime:

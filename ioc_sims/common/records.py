@@ -13,7 +13,11 @@ import epicsdbbuilder
 import numpy as np
 from softioc import alarm, builder, softioc
 
+from ioc_sims.common.process import within_seconds
+
 log = logging.getLogger(__name__)
+
+START_WITHIN_S = 20.0
 
 Request = Callable[[Any], bool]
 
@@ -184,7 +188,8 @@ class Records:
         builder.LoadDatabase()
         with resources.as_file(resources.files("ioc_sims") / access_file) as path:
             epics_ioc.dbCore.asSetFilename(str(path).encode())
-            softioc.iocInit(_inline, enable_pva=pva)
+            with within_seconds(START_WITHIN_S, "the start of Channel Access"):
+                softioc.iocInit(_inline, enable_pva=pva)
 
     def _validator(self, name: str, accepts: Request) -> Callable[[Any, Any], bool]:
         def validate(record: Any, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import MutableMapping, Sequence
 
@@ -12,6 +13,11 @@ Address = tuple[str, int]
 def address_list(addresses: Sequence[Address]) -> list[str]:
     """Addresses of IOCs as EPICS_CA_ADDR_LIST has them, each once."""
     return list(dict.fromkeys(f"{host}:{port}" for host, port in addresses))
+
+
+PORTS = range(15000, 32000)
+"""Where free ports are looked for: below those that systems hand out for outgoing connections, which could be taken again
+before the server listens."""
 
 
 def client_variables(host: str, port: int, *others: Address) -> dict[str, str]:
@@ -53,16 +59,19 @@ def free_port(host: str = "127.0.0.1", taken: Sequence[int] = ()) -> int:
     """
     near = {number for port in taken for number in (port - 1, port, port + 1)}
     for _ in range(50):
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind((host, 0))
-            port = tcp.getsockname()[1]
-            if port in near:
-                continue
+        port = random.choice(PORTS)
+        if port in near:
+            continue
+        with (
+            socket.socket() as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeater,
+        ):
             try:
+                tcp.bind((host, port))
                 udp.bind((host, port))
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeater:
-                    repeater.bind((host, port + 1))
-            except (OSError, OverflowError):
+                repeater.bind((host, port + 1))
+            except OSError:
                 continue
             return port
     raise OSError("no free port found")

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,13 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from sdl_bluesky.session.epics_env import free_port
+
 PREFIX = f"SIM{os.getpid()}:"
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def poll(condition: Callable[[], Any], timeout_s: float = 10.0) -> float:

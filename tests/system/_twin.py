@@ -14,7 +14,6 @@ import os
 import queue
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,27 +23,12 @@ from math import cos, radians, sin
 from pathlib import Path
 from typing import Any
 
+from sdl_bluesky.session.epics_env import free_port
+
 log = logging.getLogger(__name__)
 
 PORTS_RESERVED = 12
 READY_TIMEOUT_S = 20.0
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free for TCP and UDP at this moment."""
-    for _ in range(100):
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no port of 127.0.0.1 is free for both TCP and UDP")
 
 
 def _reserve(count: int) -> list[int]:

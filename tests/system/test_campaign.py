@@ -44,7 +44,7 @@ def test_a_killed_campaign_goes_on_from_its_documents(tmp_path: Path) -> None:
     file = tmp_path / "campaign.yml"
     file.write_text(yaml.safe_dump(CAMPAIGN, sort_keys=False))
     arguments = ["campaign", "run", str(file)]
-    with LabProcess(tmp_path, MAIN.format(arguments), prelude="", data=lab_data("auto", speed=200.0)) as lab:
+    with LabProcess(tmp_path, MAIN.format(arguments), prelude="", data=lab_data("auto", speed=120.0)) as lab:
         for step in range(1, 7):  # six experiments, the last of them BALM's own choice
             lab.expect(f"{step:3d}  learn:cu", 120.0)
         opened = 0.0

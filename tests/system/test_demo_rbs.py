@@ -18,7 +18,7 @@ import yaml
 from _lab import LabProcess, lab_data
 
 from sdl_bluesky.analysis.jobs import analyse_run
-from sdl_bluesky.analysis.rbs_points import CompositionPoints, composition_points
+from sdl_bluesky.analysis.rbs.points import CompositionPoints, composition_points
 from sdl_bluesky.data.analysis import Analysis, find_analyses, read_analysis
 from sdl_bluesky.data.catalogue import find_run
 from sdl_bluesky.errors import CatalogueError

@@ -1,0 +1,28 @@
+"""Behaviour of a simulated instrument as a process."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import threading
+from ioc_sims.common.process import within_seconds
+with within_seconds({limit}, "the start"):
+    threading.Event().wait({work})
+print("done")
+"""
+
+
+def run(limit, work):
+    program = PROGRAM.format(limit=limit, work=work)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_start_that_hangs_ends_the_process():
+    done = run(0.2, "None")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "the start was not done within 0.2 s" in done.stderr
+
+
+def test_a_start_in_time_goes_on():
+    done = run(60.0, "0.0")
+    assert (done.returncode, done.stdout) == (0, "done\n")
