@@ -1,7 +1,7 @@
 """Whether intervals hold what they promise where the stopping and the instrument are not known exactly.
 
-A film of Cu and Sn on glass: stopping scales (sd 2 %), fluence (1 %), slope (0.2 %), offset (1 keV) are drawn for each film, and
-the fit has them as nuisance parameters with these priors. The model of the spectra is that of the fit.
+A film of Cu and Sn on glass: stopping scales (sd 2 %), fluence (1 %), slope (0.2 %) and offset (1 keV) are drawn for each
+film, and the fit has them as nuisance parameters with these priors. The model of the spectra is that of the fit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How well and how fast spectra are fitted: pass rates, times, chi2 profiles, errors against the Cramer-Rao bound.
 
-Rows of the sets A, B and C are laid out as Tables 2 to 4 and 6 of the paper on mixture density networks, whose own rows stand
-beside them. Its B has a second region of interest (see `rbs_sets`), so that its chi2 there is one of 1310 channels.
+Rows of the sets A, B and C are laid out as Tables 2 to 4 and 6 of the paper on mixture density networks, whose own rows
+stand beside them. Its B has a second region of interest (see `rbs_sets`), so that its chi2 there is one of 1310 channels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COUNTS = {"A": 2000, "B": 2000, "C": 500}
 QUICK = {"A": 200, "B": 200, "C": 40}
 SIMPLEX = {"A": 100, "B": 100, "C": 20}
 SIMPLEX_QUICK = {"A": 20, "B": 10, "C": 2}
-BATCH = {"A": 20, "B": 20, "C": 10}
+BATCH = {"A": 100, "B": 100, "C": 25}
 """Spectra in one call: the time of a call over its spectra is the time of a spectrum."""
 MEDIAN_OF_NORMAL = 0.6744897501960817
 
@@ -37,7 +37,9 @@ def run(seeds: int | None, quick: bool, tell: Tell) -> Sequence[Row]:
     count = 1 if quick else (SEEDS if seeds is None else seeds)
     rows: list[Row] = []
     for name, data in SETS.items():
-        rows += _rows_of(data, count, (QUICK if quick else COUNTS)[name], (SIMPLEX_QUICK if quick else SIMPLEX)[name], tell)
+        rows += _rows_of(
+            data, count, (QUICK if quick else COUNTS)[name], (SIMPLEX_QUICK if quick else SIMPLEX)[name], tell
+        )
     tell("intervals with nuisance parameters")
     return rows + coverage_rows(40 if quick else 200)
 
@@ -65,7 +67,9 @@ def _rows_of(data: DataSet, seeds: int, count: int, simplex: int, tell: Tell) ->
         spent = {"ms": times.mean(), "ms_median": np.median(times), "ms_p90": np.percentile(times, 90)}
         rows.append({"method": method, **common, **spent, **_profile(chi2, nu)})
     tell(f"{data.name}: Nelder-Mead, {simplex} spectra")
-    rows.append({**_simplex_row(data, counts[0][:simplex], nu), "case": data.name, "seeds": 1, "spectra": simplex, "nu": nu})
+    rows.append(
+        {**_simplex_row(data, counts[0][:simplex], nu), "case": data.name, "seeds": 1, "spectra": simplex, "nu": nu}
+    )
     rows += [{"case": data.name, **row} for row in PAPER[data.name]]
     if data.name == "B":
         rows += _bound_rows(data, np.concatenate(layers), fitted[_BEST], biased)
@@ -117,10 +121,12 @@ def _profile(chi2: Array, nu: int) -> Row:
     return {"pass": np.mean(chi2 < rbs_fit.chi2_limit(nu)), **found, "mean": chi2.mean(), "sd": chi2.std()}
 
 
-def _bound_rows(data: DataSet, layers: Array, poisson: Sequence[Timed], chi2: Sequence[Sequence[rbs_fit.FitResult]]) -> list[Row]:
+def _bound_rows(
+    data: DataSet, layers: Array, poisson: Sequence[Timed], chi2: Sequence[Sequence[rbs_fit.FitResult]]
+) -> list[Row]:
     """Median error of each density over its Cramer-Rao bound, and mean bias over it, for both likelihoods."""
     bound = rbs_fit.cramer_rao(data.setup, layers, free=data.free, roi=[data.roi])
-    truth = layers[:, data.free]
+    truth = data.densities(layers)
     values = {
         "poisson": np.concatenate([r.values for results, _ in poisson for r in results]),
         "chi2": np.concatenate([r.values for results in chi2 for r in results]),

@@ -13,7 +13,13 @@ PERCENTILES = (5, 10, 25, 50, 75, 90, 95)
 
 def _row(method: str, nu: int, passed: float | None, *figures: float) -> dict[str, Any]:
     names = [*(f"p{k}" for k in PERCENTILES), "mean", "sd"]
-    return {"method": f"paper: {method}", "spectra": 2000, "nu": nu, "pass": passed, **dict(zip(names, figures, strict=True))}
+    return {
+        "method": f"paper: {method}",
+        "spectra": 2000,
+        "nu": nu,
+        "pass": passed,
+        **dict(zip(names, figures, strict=True)),
+    }
 
 
 PAPER: Mapping[str, list[dict[str, Any]]] = {

@@ -5,9 +5,9 @@ mixture density networks for ion-beam analysis) prints samples, ranges and regio
 geometry, calibration and fluence are inferred from its figures.
 
 * A: 3 MeV 4He; D and W in two layers on thick W; 4 densities.
-* B: 2.974 MeV protons; Li, C, O, F, Ni in three layers; 15 densities. The paper's second region, channels 2420 to 2850 (6.4 to
-  7.5 MeV), holds the alpha particles of 7Li(p,a): it needs that reaction's cross section as a table (R33) and is left out. The
-  cross sections here are Rutherford's, which those of real protons on Li, C, O and F are not.
+* B: 2.974 MeV protons; Li, C, O, F, Ni in three layers; 15 densities. The paper's second region, channels 2420 to 2850 (6.4
+  to 7.5 MeV), holds the alpha particles of 7Li(p,a): it needs that reaction's cross section as a table (R33) and is left
+  out. The cross sections here are Rutherford's, which those of real protons on Li, C, O and F are not.
 * C: 3 MeV 4He; H, Li, C, O, Co, Zr, La, Ta in five layers; 30 densities, of which a spectrum shows about a third.
 """
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdl_bluesky.physics.geometry import Array
 from sdl_bluesky.physics.rbs import simulate
@@ -51,7 +52,7 @@ class DataSet:
     components: int
 
     @cached_property
-    def free(self) -> Array:
+    def free(self) -> NDArray[np.bool_]:
         """Unknown densities, bool [layer, element]."""
         return np.array([[element in layer for element in self.setup.elements] for layer in self.layers])
 
@@ -62,7 +63,7 @@ class DataSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """"W@2": tungsten of the second layer."""
+        """ "W@2": tungsten of the second layer."""
         return tuple(f"{self.setup.elements[e]}@{layer + 1}" for layer, e in np.argwhere(self.free))
 
     def fill(self, densities: Array) -> Array:
@@ -73,6 +74,10 @@ class DataSet:
                 layers[:, layer, self.setup.elements.index(element)] = density
         layers[:, self.free] = densities
         return layers
+
+    def densities(self, layers: Array) -> Array:
+        """Unknown densities [b, d] of layers."""
+        return layers[:, self.free]
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Samples [count, layer, element]."""
@@ -88,7 +93,7 @@ class DataSet:
 
     def near(self, layers: Array, rng: np.random.Generator, off: float = 0.1) -> Array:
         """Starts that are off by a part of the truth, each density up or down by chance."""
-        densities = layers[:, self.free]
+        densities = self.densities(layers)
         return self.fill(np.clip(densities * (1.0 + off * rng.choice([-1.0, 1.0], densities.shape)), LOWEST, HIGHEST))
 
 
