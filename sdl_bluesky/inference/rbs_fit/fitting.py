@@ -56,7 +56,7 @@ def fit(
         priors: (mean, standard deviation) of normal priors on densities, each [layer, element], the mean also
             [b, layer, element]; standard deviation inf: none.
         restarts: most further searches for a spectrum whose chi2 is not accepted.
-        confirm: coarse fits from further starts, for every spectrum.
+        confirm: coarse fits from further starts for every spectrum; a second minimum that is about as good goes on, too.
         coarse: begin with the spectrum as a poor detector sees it, which finds the right minimum from far away.
         seed: of the restarts.
         progress: called with (spectra done, spectra).

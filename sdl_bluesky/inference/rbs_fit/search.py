@@ -15,7 +15,9 @@ from sdl_bluesky.inference.rbs_fit.starts import TRIES, CoarseStarts
 from sdl_bluesky.physics.geometry import Array
 
 FINE = Settings(evaluations=60, tolerance=1e-2, damping=1e-2)
+MERGED = Settings(evaluations=60, tolerance=5e-2, damping=1e-2)
 LAST = Settings(evaluations=6, tolerance=3e-2, damping=1e-3)
+"""Of fits to the spectrum; to the spectrum with merged channels; of the last steps after those."""
 EACH = 3
 """Coarse fits for each restart."""
 JITTER = 0.15
@@ -31,7 +33,7 @@ class Plan:
         limit: chi2 below which a spectrum is described.
         restarts: most restarts.
         coarse: begin with the coarse problem.
-        confirm: further coarse starts for every spectrum.
+        confirm: further coarse starts for every spectrum; a second minimum that is about as good goes on, too.
         seed: of the restarts.
     """
 
@@ -87,7 +89,7 @@ class _Fine:
         """Minima of these rows from `start` [r, p]."""
         if self._merged is None:
             return minimise(part(self._whole, rows), start, self._lower, self._upper, FINE)
-        near = minimise(part(self._merged, rows), start, self._lower, self._upper, FINE)
+        near = minimise(part(self._merged, rows), start, self._lower, self._upper, MERGED)
         last = minimise(part(self._whole, rows), near.theta, self._lower, self._upper, LAST)
         return replace(last, converged=near.converged, evaluations=near.evaluations + last.evaluations)
 

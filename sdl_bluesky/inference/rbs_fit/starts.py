@@ -32,7 +32,7 @@ MOST = 128
 """Different scalings."""
 GOOD = 0.5
 """Value of a good coarse minimum for each coarse channel; smoothed noise alone has about a seventh."""
-AS_GOOD = 10.0
+AS_GOOD = 30.0
 """A coarse minimum that is higher than the best one by less than this may belong to the better fine one."""
 SAME = 0.5
 """Two coarse minima are one if the curvature makes this or less of their distance."""

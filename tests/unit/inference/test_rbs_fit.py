@@ -178,6 +178,20 @@ def test_hidden_stopping_and_calibration_are_in_the_errors_only_as_nuisance_para
     assert max(covered["without"]) < 0.5
 
 
+def test_narrow_channels_are_merged_on_the_way_and_counted_at_the_end():
+    narrow = Setup(elements=SETUP.elements, fluence_ions=2e13, slope_keV=0.5, channels=4000)
+    layers = film(np.array([300.0, 700.0, 90.0]), np.array([200.0, 100.0, 400.0]))
+    counts = np.random.default_rng(3).poisson(simulate(narrow, layers)).astype(float)
+    found = rbs_fit.fit(narrow, counts, started(layers), free=FREE, roi=[(240, 4000)])
+    bound = rbs_fit.cramer_rao(narrow, layers, free=FREE, roi=[(240, 4000)])
+    assert found.nu == 3760
+    assert found.accepted.all()
+    assert found.converged.all()
+    assert np.abs((found.values - layers[:, FREE]) / bound).max() < 3.5
+    best = rbs_fit.fit(narrow, counts, found.layers, free=FREE, roi=[(240, 4000)], coarse=False)
+    assert found.deviance == pytest.approx(best.deviance, abs=0.1)
+
+
 def test_a_narrow_prior_wins():
     layers = film(np.array([300.0]), np.array([200.0]))
     counts = simulate(SETUP, layers)

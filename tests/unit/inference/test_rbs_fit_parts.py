@@ -9,10 +9,10 @@ from scipy import optimize, stats
 from sdl_bluesky.errors import UnknownName
 from sdl_bluesky.inference import rbs_fit
 from sdl_bluesky.inference.rbs_fit.box import Settings, box_step, minimise
-from sdl_bluesky.inference.rbs_fit.coarse import coarse_problem
+from sdl_bluesky.inference.rbs_fit.coarse import coarse_problem, merged_problem
 from sdl_bluesky.inference.rbs_fit.goodness import expected_deviance, goodness
 from sdl_bluesky.inference.rbs_fit.likelihood import likelihood
-from sdl_bluesky.inference.rbs_fit.parameters import Parameters
+from sdl_bluesky.inference.rbs_fit.parameters import Parameters, extras_of
 from sdl_bluesky.inference.rbs_fit.problem import Problem
 from sdl_bluesky.physics.rbs import Setup, simulate
 
@@ -154,6 +154,21 @@ def test_the_coarse_problem_is_the_same_sample_through_a_poor_detector():
     expected = coarse.expected(FILM[:, :2][:1], np.array([0]))
     assert expected.sum() == pytest.approx(coarse.counts.sum(), rel=0.01)
     assert np.abs(expected - coarse.counts).max() < 0.04 * coarse.counts.max()
+
+
+def test_merged_channels_say_the_same():
+    narrow = Setup(elements=SETUP.elements, slope_keV=0.7, offset_keV=30.0, quadratic_keV=1e-5, channels=2700)
+    extras = extras_of([narrow], [{"slope": 0.01, "offset": 1.0}])
+    parameters = Parameters((narrow,), FREE, extras, np.zeros(4), np.full(4, 5e3), np.array([0, 0, 1, 0.0]), np.ones(4))
+    channels = np.concatenate([np.arange(301, 1000), np.arange(1203, 2600)])
+    theta = np.array([[280.0, 230.0, 1.004, -2.0]])
+    whole = Problem(parameters, FILM[None], (channels,), np.zeros((1, len(channels))))
+    counts = whole.expected(theta, np.array([0]))
+    merged = merged_problem(Problem(parameters, FILM[None], (channels,), counts))
+    assert merged is not None
+    assert merged.counts.shape[1] == 139 + 279  # by five
+    assert merged.expected(theta, np.array([0])) == pytest.approx(merged.counts, rel=2e-4, abs=1e-3)
+    assert merged_problem(_problem([(100, 1000)])) is None
 
 
 def test_the_coarse_problem_leaves_out_what_a_gap_reaches():
