@@ -21,7 +21,7 @@ from httpx import HTTPError
 
 from ioc_sims.common.errors import JudgeError
 from ioc_sims.common.film import Film
-from ioc_sims.scoring import Map, Points, Surface, composition_score, rate_error_percent, rbs_score
+from ioc_sims.scoring import Map, Points, Surface, composition_score, interpolate, rate_error_percent, rbs_score
 
 SCHEMA = 1
 
@@ -38,6 +38,8 @@ def judge(truth: Mapping[str, Any], analysis: Any, campaigns: Sequence[str], fil
     Returns:
         {"schema", "campaign", "sources": {name: {"e_rms_percent", "points", "key"}},
         "composition": {"rms_percent", "centre_error", "coverage_90", "pixels", "film", "key"} or None,
+        "films": {number: the same of the latest map of each film, with "run" and the film's own "centre" {element:
+        fraction}},
         "rbs": {"rms_percent", "worst_percent", "coverage_90", "density_error_percent", "points", "film", "key"} or
         None}.
 
@@ -47,11 +49,14 @@ def judge(truth: Mapping[str, Any], analysis: Any, campaigns: Sequence[str], fil
     entries = [(key, node, md) for key, node, md in _entries(analysis) if md.get("campaign") in campaigns]
     surfaces: dict[str, tuple[str, Any, Mapping[str, Any]]] = {}
     latest: dict[str, tuple[str, Any, Mapping[str, Any]]] = {}
+    maps: dict[str, tuple[str, Any, Mapping[str, Any]]] = {}
     for entry in sorted(entries, key=lambda item: _when(item[2])):
         if entry[2].get("kind") == "rate_surface":
             surfaces[str(entry[2]["source"])] = entry
         else:
             latest[str(entry[2].get("kind"))] = entry
+        if entry[2].get("kind") == "composition":
+            maps[str(entry[2].get("run", entry[0]))] = entry
     if not surfaces and not {"composition", "rbs"} & set(latest):
         raise JudgeError(
             f"no rate surface, no composition map and no RBS result of campaign {', '.join(campaigns)} in the catalogue"
@@ -61,6 +66,7 @@ def judge(truth: Mapping[str, Any], analysis: Any, campaigns: Sequence[str], fil
         "campaign": list(campaigns),
         "sources": {name: _judge_source(truth, name, *entry) for name, entry in surfaces.items()},
         "composition": _judge_map(truth, *latest["composition"], film) if "composition" in latest else None,
+        "films": dict(_judge_film(truth, *entry, film) for entry in maps.values()),
         "rbs": _judge_rbs(truth, *latest["rbs"], film) if "rbs" in latest else None,
     }
 
@@ -99,6 +105,20 @@ def _judge_map(
         Map(x, y, dict(zip(elements, mean, strict=True))), dict(zip(elements, std, strict=True)), real
     )
     return {**asdict(score), "film": number, "key": key}
+
+
+def _judge_film(
+    truth: Mapping[str, Any], key: str, node: Any, metadata: Mapping[str, Any], film: int | None
+) -> tuple[str, dict[str, Any]]:
+    """Number of a film, what its map is worth, and what it holds in the middle."""
+    score = _judge_map(truth, key, node, metadata, film)
+    hidden, middle = _film(truth, metadata, film)[1], np.zeros(1)
+    x, y = np.asarray(hidden["x_mm"], float), np.asarray(hidden["y_mm"], float)
+    centre = {
+        element: float(interpolate(y, x, np.asarray(values, float), middle, middle)[0, 0])
+        for element, values in hidden["fraction"].items()
+    }
+    return str(score["film"]), {**score, "run": str(metadata.get("run", "")), "centre": centre}
 
 
 def _judge_rbs(

@@ -102,8 +102,12 @@ def rate_error_percent(
     _check_inside("pressure", truth.pressure_mTorr[rows], mean.pressure_mTorr)
     _check_inside("power", truth.power_W[columns], mean.power_W)
     learnt = interpolate(mean.pressure_mTorr, mean.power_W, mean.values, truth.pressure_mTorr, truth.power_W)
-    difference = (learnt - truth.values)[chosen]
-    return float(100 * np.sqrt(np.mean(difference**2)) / np.mean(truth.values[chosen])), int(chosen.sum())
+    return relative_rms_percent(learnt[chosen], truth.values[chosen]), int(chosen.sum())
+
+
+def relative_rms_percent(values: Floats, truth: Floats) -> float:
+    """100 RMS(values - truth) / mean(truth) of two arrays of one shape."""
+    return float(100 * np.sqrt(np.mean((values - truth) ** 2)) / np.mean(truth))
 
 
 def composition_score(mean: Map, std: Mapping[str, Floats], truth: Map) -> CompositionScore:

@@ -73,7 +73,31 @@ class MoveTimeout(DeviceError, TimeoutError):
 
 
 class PlasmaError(DeviceError):
-    """A plasma did not ignite, or went out during a measurement."""
+    """A plasma did not ignite, or went out; what was seen of it, where it is known.
+
+    Attributes:
+        source: name of the source.
+        power_W: power that was asked for.
+        lit_pressure_mTorr: last pressure at which it was seen burning.
+        out_pressure_mTorr: pressure at which it was seen out; None if it never burnt.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str | None = None,
+        power_W: float | None = None,
+        lit_pressure_mTorr: float | None = None,
+        out_pressure_mTorr: float | None = None,
+    ) -> None:
+        self.source, self.power_W = source, power_W
+        self.lit_pressure_mTorr, self.out_pressure_mTorr = lit_pressure_mTorr, out_pressure_mTorr
+        super().__init__(message)
+
+
+class TargetChanged(SDLError, ValueError):
+    """The target is another one than that of which a model was learned, or its energy counter went back: learn it again."""
 
 
 class Unidentifiable(SDLError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,12 +36,31 @@ def read_config(path: Path, model: type[Model]) -> Model:
     Raises:
         ConfigError: one line that names the file, the key and what is wrong with it.
     """
+    return validated(str(path), read_json(path), model)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ConfigError: it cannot be read, or is not JSON.
+    """
     try:
-        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise ConfigError(f"{path}: cannot be read ({err.strerror})") from err
-    except ValidationError as err:
-        faults = (f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in err.errors())
-        raise ConfigError(f"{path}: {'; '.join(faults)}") from err
     except ValueError as err:
         raise ConfigError(f"{path}: not JSON ({err})") from err
+
+
+def validated(where: str, content: Any, model: type[Model]) -> Model:
+    """Check a configuration.
+
+    Raises:
+        ConfigError: one line that begins with `where` and names the key and what is wrong with it.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as err:
+        faults = (f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in err.errors())
+        raise ConfigError(f"{where}: {'; '.join(faults)}") from err

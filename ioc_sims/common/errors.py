@@ -19,5 +19,9 @@ class PortBusy(SimulationError):
     """Another process listens on the Channel Access port."""
 
 
+class RequestError(SimulationError, ValueError):
+    """A request of a study cannot be done; the message says which part of it and why."""
+
+
 class JudgeError(SimulationError):
     """The judge cannot compare: truth or results are missing or do not cover each other."""

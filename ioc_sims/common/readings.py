@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ioc_sims.common.instrument import Guarded, Instrument
 
-Reading = float | int | str | NDArray[np.int32]
+Reading = float | int | str | NDArray[np.int32] | NDArray[np.float64]
 
 
 def service_readings(instrument: Instrument, plant: Guarded) -> dict[str, Reading]:

@@ -70,10 +70,10 @@ class Records:
         """An mbbi with the names of its states, from 0 on."""
         self._inputs[name] = builder.mbbIn(self.prefix + name, *states, **_READ_ONLY)
 
-    def waveform(self, name: str, length: int, egu: str) -> None:
-        """A waveform of 32 bit integers."""
+    def waveform(self, name: str, length: int, egu: str, datatype: type[np.generic] = np.int32) -> None:
+        """A waveform, of 32 bit integers if not said otherwise."""
         self._inputs[name] = builder.WaveformIn(
-            self.prefix + name, length=length, datatype=np.int32, EGU=egu, **_READ_ONLY
+            self.prefix + name, length=length, datatype=datatype, EGU=egu, **_READ_ONLY
         )
 
     def analog_setpoint(
@@ -151,6 +151,22 @@ class Records:
             always_update=True,
             validate=self._validator(name, accepts),
             on_update=self._updater(name, action),
+            **_WRITABLE,
+        )
+
+    def text_setpoint(self, name: str, current: Callable[[], str], accepts: Request, action: Request) -> None:
+        """A stringout that acts on every put that is accepted, also of the same text; `current` is what holds."""
+
+        def update(value: str) -> None:
+            if not action(value):
+                self.put_back(name, current())
+
+        self._outputs[name] = builder.stringOut(
+            self.prefix + name,
+            initial_value=current(),
+            always_update=True,
+            validate=self._validator(name, accepts),
+            on_update=update,
             **_WRITABLE,
         )
 

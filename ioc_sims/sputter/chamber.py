@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 from ioc_sims.common.instrument import Instrument, within
+from ioc_sims.sputter.elements import is_element
+from ioc_sims.sputter.light import INTEGRATION_LIMITS_S
 from ioc_sims.sputter.plant import Plant
 
 _SAFE_RAMP_TIME_S = 1.0  # real time in which a full supply must be down when the interlock trips
@@ -34,6 +36,7 @@ class Chamber(Instrument):
         )
         self.plant = plant
         self.deposited = False  # a film has grown since somebody last looked
+        self.exchanged = False  # a target has been exchanged since somebody last looked
 
     # requests: each says whether it was accepted ---------------------------------------------------------------------
 
@@ -82,6 +85,32 @@ class Chamber(Instrument):
             self.plant.gas.setpoint_sccm = sccm
             return True
 
+    def set_oxygen(self, sccm: float) -> bool:
+        """Ask for an oxygen flow."""
+        with self.lock:
+            if not self.accepts_oxygen(sccm):
+                return False
+            self.catch_up()
+            self.plant.oxygen.setpoint_sccm = sccm
+            return True
+
+    def accepts_oxygen(self, sccm: float) -> bool:
+        """Whether this oxygen flow may be asked for now; it is one of the things that the interlock shuts."""
+        limit = self.plant.settings.oxygen_maximum_sccm
+        return within(sccm, 0.0, limit) and (sccm == 0 or self._may_switch_on())
+
+    def set_integration(self, seconds: float) -> bool:
+        """Change the integration time of the spectrometer."""
+        with self.lock:
+            if not self.accepts_integration(seconds):
+                return False
+            self.plant.spectrometer.integration_s = seconds
+            return True
+
+    def accepts_integration(self, seconds: float) -> bool:
+        """Whether this integration time is possible."""
+        return within(seconds, *INTEGRATION_LIMITS_S)
+
     def accepts_flow(self, sccm: float) -> bool:
         """Whether this flow may be asked for."""
         return within(sccm, 0.0, self.plant.settings.maximum_flow_sccm)
@@ -112,13 +141,43 @@ class Chamber(Instrument):
         """Whether a substrate may be exchanged now."""
         return not self.plant.substrate_shutter_open
 
+    def exchange_target(self, index: int, element: str) -> bool:
+        """Put a new target of this element into a source; refused while its supply or its plasma is on."""
+        with self.lock:
+            if not self.accepts_target(index, element):
+                return False
+            self.catch_up()
+            self.plant.mount_target(index, element)
+            self.exchanged = True
+            return True
+
+    def accepts_target(self, index: int, element: str) -> bool:
+        """Whether this target may be put into a source now."""
+        with self.lock:
+            self.catch_up()
+            source = self.plant.sources[index]
+            return is_element(element) and not (source.setpoint_W > 0 or source.supply_W > 0 or source.burning)
+
+    def replace_crystal(self, index: int) -> bool:
+        """Put a new crystal into a sensor; refused while the shutter of any source is open."""
+        with self.lock:
+            if not self.accepts_crystal():
+                return False
+            self.catch_up()
+            self.plant.crystals[index].replace()
+            return True
+
+    def accepts_crystal(self) -> bool:
+        """Whether a crystal may be exchanged now."""
+        return not any(source.shutter_open for source in self.plant.sources)
+
     # -----------------------------------------------------------------------------------------------------------------
 
     def _inputs(self) -> dict[str, bool]:
         plant = self.plant
         low, high = plant.settings.interlock_pressure_mTorr
         powered = any(source.supply_W > 0 for source in plant.sources)
-        outside = powered and not low <= plant.gas.pressure_mTorr <= high
+        outside = powered and not low <= plant.pressure_mTorr <= high
         return {
             "WATER": self.faults["WATER"],
             "DOOR": self.faults["DOOR"],

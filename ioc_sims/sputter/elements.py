@@ -59,6 +59,15 @@ _TABLE = {
 }
 
 
+def is_element(element: str) -> bool:
+    """Whether there is an element of this symbol."""
+    try:
+        target_of(element)
+    except ValueError:
+        return False
+    return True
+
+
 def target_of(element: str) -> Target:
     """The target of an element, from the table or generic.
 

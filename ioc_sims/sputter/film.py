@@ -27,19 +27,27 @@ Doses = NDArray[np.float64]
 
 
 class Film:
-    """Doses of one film: {stage angle [deg]: [source, node] in ng}."""
+    """Doses of one film: {(stage angle [deg], element of each source's target): [source, node] in ng}."""
 
     def __init__(self, sources: int) -> None:
         self._sources = sources
-        self.doses: dict[float, Doses] = {}
+        self.doses: dict[tuple[float, tuple[str, ...]], Doses] = {}
 
-    def add(self, angle_deg: float, source: int, emitted_ng: float, n: float) -> None:
-        """Count what a source emitted towards the film."""
-        angle = round(angle_deg % 360.0, 3)
-        if angle not in self.doses:
-            self.doses[angle] = np.zeros((self._sources, len(N_NODES)))
+    def add(self, angle_deg: float, elements: tuple[str, ...], source: int, emitted_ng: float, n: float) -> None:
+        """Count what a source emitted towards the film, and what stays there.
+
+        Args:
+            angle_deg: of the stage.
+            elements: of the targets, one per source.
+            source: index of the source.
+            emitted_ng: what it emitted, times the part that sticks.
+            n: angular exponent.
+        """
+        place = round(angle_deg % 360.0, 3), elements
+        if place not in self.doses:
+            self.doses[place] = np.zeros((self._sources, len(N_NODES)))
         first, weights = node_weights(n)
-        row = self.doses[angle][source]
+        row = self.doses[place][source]
         for k, weight in enumerate(weights):
             row[first + k] += emitted_ng * weight
 
@@ -55,15 +63,15 @@ class Wafer:
         """Mass per element of a film, {element: [y, x] in ng cm^-2}; only elements that were deposited."""
         total: dict[str, NDArray[np.float64]] = {}
         x, y = np.meshgrid(GRID_MM, GRID_MM)
-        for angle, doses in film.doses.items():
+        for (angle, elements), doses in film.doses.items():
             c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-            for source, config in enumerate(self._sources):
+            for source, element in enumerate(elements):
                 if doses[source].any():
                     plane = RectBivariateSpline(
                         _PLANE_MM, _PLANE_MM, np.tensordot(doses[source], self._factors[source], 1)
                     )
                     mass = plane.ev(s * x + c * y, c * x - s * y)
-                    total[config.element] = total.get(config.element, 0.0) + mass
+                    total[element] = total.get(element, 0.0) + mass
         return total
 
     @cached_property

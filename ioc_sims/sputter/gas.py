@@ -31,6 +31,11 @@ class Gas:
         """Whether flow and pressure have reached where the setpoint leads."""
         return self.flow_sccm == self.setpoint_sccm and self.pressure_mTorr == self.equilibrium_mTorr(self.flow_sccm)
 
+    def settle(self) -> None:
+        """Arrive at once where the setpoint leads."""
+        self.flow_sccm = self.setpoint_sccm
+        self.pressure_mTorr = self.equilibrium_mTorr(self.flow_sccm)
+
     def step(self, dt_s: float) -> None:
         """Go on by dt (two first-order lags in a row; snaps to the end value when it is near)."""
         s = self._settings

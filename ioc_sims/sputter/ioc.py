@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TextIO
 
+import numpy as np
 from softioc import alarm
 
 from ioc_sims.common.process import Lifetime, check_port_free
@@ -11,6 +13,7 @@ from ioc_sims.common.readings import Reading
 from ioc_sims.common.records import Records
 from ioc_sims.common.serving import Loop, serve, service_records
 from ioc_sims.sputter.chamber import Chamber
+from ioc_sims.sputter.light import INTEGRATION_LIMITS_S, WAVELENGTH_NM
 from ioc_sims.sputter.readings import readings
 from ioc_sims.sputter.settings import ChamberConfig
 from ioc_sims.sputter.state import load_plant
@@ -25,13 +28,17 @@ def make_records(chamber: Chamber) -> Records:
     records = Records(config.prefix)
     for index, source in enumerate(config.sources):
         _source_records(records, chamber, index, source.pv, source.max_power_W)
-    for sensor in config.sensors:
+    for index, sensor in enumerate(config.sensors):
         records.analog(f"{sensor.pv}FREQUENCY", "Hz", 4)
         records.analog(f"{sensor.pv}LIFE", "%", 3, LOW=10, LSV="MINOR", LOLO=5, LLSV="MAJOR")
         records.analog(f"{sensor.pv}TEMPERATURE", "degC", 2)
+        records.command(f"{sensor.pv}REPLACE", "Replace", chamber.accepts_crystal, _replace(chamber, index))
     flow_limits = (0.0, plant.settings.maximum_flow_sccm)
     records.analog_setpoint("GAS:FLOW:SP", "sccm", 2, flow_limits, 0.0, chamber.accepts_flow, chamber.set_flow)
     records.analog("GAS:FLOW", "sccm", 3)
+    oxygen_limits = (0.0, plant.settings.oxygen_maximum_sccm)
+    records.analog_setpoint("O2:FLOW:SP", "sccm", 3, oxygen_limits, 0.0, chamber.accepts_oxygen, chamber.set_oxygen)
+    records.analog("O2:FLOW", "sccm", 4)
     records.analog("GAUGE:PROCESS:PRESSURE", "mTorr", 4)
     records.analog("GAUGE:WIDE:PRESSURE", "mTorr", 6)
     records.binary_setpoint(
@@ -48,6 +55,19 @@ def make_records(chamber: Chamber) -> Records:
     records.analog("SUBSTRATE:ANGLE", "deg", 2)
     records.command("SUBSTRATE:LOAD", "Load", chamber.accepts_load, chamber.load_substrate)
     records.integer("SUBSTRATE:NUMBER")
+    integration = plant.spectrometer.integration_s
+    records.analog_setpoint(
+        "OES:INTEGRATION:SP",
+        "s",
+        3,
+        INTEGRATION_LIMITS_S,
+        integration,
+        chamber.accepts_integration,
+        chamber.set_integration,
+    )
+    records.analog("OES:INTEGRATION", "s", 3)
+    records.waveform("OES:WAVELENGTH", len(WAVELENGTH_NM), "nm", np.float64)
+    records.waveform("OES:SPECTRUM", len(WAVELENGTH_NM), "counts")
     service_records(records, chamber, config.faults)
     return records
 
@@ -86,6 +106,9 @@ class ChamberLoop(Loop):
         if chamber.deposited and not chamber.plant.depositing:
             chamber.deposited = False
             self._store.want_truth()
+        if chamber.exchanged:
+            chamber.exchanged = False
+            self._store.want_truth()
         invalid = {
             f"{crystal.config.pv}FREQUENCY": alarm.HW_LIMIT_ALARM
             for crystal in chamber.plant.crystals
@@ -98,7 +121,7 @@ class ChamberLoop(Loop):
     def _setpoints_after_trip(self) -> dict[str, float]:
         sources = [source.pv for source in self._chamber.plant.config.sources]
         off = {f"{pv}{what}:SP": 0 for pv in sources for what in ("POWER", "SHUTTER")}
-        return {**off, "SUBSTRATE:SHUTTER:SP": 0}
+        return {**off, "SUBSTRATE:SHUTTER:SP": 0, "O2:FLOW:SP": 0}
 
 
 def _source_records(records: Records, chamber: Chamber, index: int, pv: str, max_power_W: float) -> None:
@@ -124,3 +147,14 @@ def _source_records(records: Records, chamber: Chamber, index: int, pv: str, max
     records.binary(f"{pv}SHUTTER", *_SHUTTER)
     records.analog(f"{pv}ENERGY", "kWh", 6)
     records.text(f"{pv}TARGET")
+    records.integer(f"{pv}TARGET:NUMBER")
+    records.text_setpoint(
+        f"{pv}TARGET:SP",
+        lambda: chamber.plant.elements[index],
+        lambda element: chamber.accepts_target(index, element),
+        lambda element: chamber.exchange_target(index, element),
+    )
+
+
+def _replace(chamber: Chamber, index: int) -> Callable[[], bool]:
+    return lambda: chamber.replace_crystal(index)

@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ioc_sims.sputter import seeds
+from ioc_sims.sputter.elements import target_of
 from ioc_sims.sputter.emission import coupling, node_weights
 from ioc_sims.sputter.film import ANGLE_STEP_DEG, Film, Wafer
 from ioc_sims.sputter.gas import Gas
+from ioc_sims.sputter.light import Spectrometer
 from ioc_sims.sputter.qcm import Crystal
+from ioc_sims.sputter.reactive import OXIDE_Z_RATIO, Oxygen
 from ioc_sims.sputter.settings import ChamberConfig
 from ioc_sims.sputter.sources import Character, Magnetron, Source
 
 MAX_STEP_S = 0.1
+DAY_S = 86_400.0
 
 
 class Plant:
@@ -52,6 +57,9 @@ class Plant:
         for crystal in self.crystals:
             crystal.drift_rate = s.zero_drift_sd * draw.normal()
         self.gas = Gas(s)
+        self.oxygen = Oxygen(config, start)
+        self.spectrometer = Spectrometer(config, start)
+        self._nearness = _nearness(config)
         self.wafer = Wafer(config.sources, s)
         self.films: dict[int, Film] = {}
         self.substrate_number = 0
@@ -84,9 +92,39 @@ class Plant:
         self.films[self.substrate_number] = Film(len(self.sources))
         return self.substrate_number
 
+    def mount_target(self, index: int, element: str, number: int | None = None) -> None:
+        """Put a new target into a source: no energy on it yet, a strength and an exponent of its own.
+
+        Args:
+            index: of the source.
+            element: of the target.
+            number: how many targets the source has had with this one; one more than before by default.
+
+        Raises:
+            ValueError: there is no such element.
+        """
+        source, s = self.sources[index], self.settings
+        number = source.target_number + 1 if number is None else number
+        character = source.law.character
+        if number > 1:
+            draw = seeds.stream(self.config.seed, seeds.TARGET, index, number)
+            strength, n_offset = math.exp(s.source_strength_sd * draw.normal()), s.source_n_sd * draw.normal()
+            character = Character(strength, n_offset, character.boundary)  # the boundary is the magnets'
+        symbol = target_of(element).symbol
+        config = self.config.sources[index].model_copy(update={"element": symbol})
+        source.mount(Magnetron(config, s, character), number)
+        self.oxygen.mount_target(index, symbol)
+        self.spectrometer.mount_target(index, symbol)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Of the target in each source."""
+        return tuple(source.law.config.element for source in self.sources)
+
     def make_safe(self) -> None:
-        """Close every shutter and set every supply to zero (the supplies still have to ramp)."""
+        """Close every shutter and the oxygen, set every supply to zero (the supplies still have to ramp)."""
         self.substrate_shutter_open = False
+        self.oxygen.setpoint_sccm = 0.0
         for index, source in enumerate(self.sources):
             self.open_source_shutter(index, False)
             source.setpoint_W = 0.0
@@ -95,7 +133,25 @@ class Plant:
     def energised(self) -> bool:
         """Whether any power is asked for or any shutter is open: what a watchdog has to watch."""
         on = any(source.setpoint_W > 0 or source.shutter_open for source in self.sources)
-        return on or self.substrate_shutter_open
+        return on or self.substrate_shutter_open or self.oxygen.setpoint_sccm > 0
+
+    @property
+    def pressure_mTorr(self) -> float:
+        """True total pressure: argon and oxygen."""
+        return self.gas.pressure_mTorr + self.oxygen.pressure_mTorr
+
+    @property
+    def gauge_factor(self) -> float:
+        """What the process gauge shows of the true pressure, by the drift of its span."""
+        return 1 + self.settings.gauge_drift_per_day * self.time_s / DAY_S
+
+    def run_factor(self, index: int) -> NDArray[np.float64]:
+        """What the sensors make of a source's rate since its shutter opened [sensor]; their tooling is not in it."""
+        return self._factor[index]
+
+    def spectrum(self) -> NDArray[np.int32]:
+        """A reading of the spectrometer [pixel]."""
+        return self.spectrometer.spectrum(self.sources, self.gas.pressure_mTorr, self.oxygen)
 
     # time -----------------------------------------------------------------------------------------------------------
 
@@ -119,25 +175,28 @@ class Plant:
 
     def _settled(self) -> bool:
         stage = self.angle_deg == self.angle_setpoint_deg
-        return stage and self.gas.settled and all(source.settled for source in self.sources)
+        return stage and self.gas.settled and self.oxygen.settled and all(source.settled for source in self.sources)
 
     def _step(self, dt_s: float, ramp_W_s: float) -> None:
         self.gas.step(dt_s)
+        self.oxygen.step(dt_s)
+        pressure = self.pressure_mTorr
         for source in self.sources:
             source.ramp(dt_s, ramp_W_s)
-            source.update_plasma(self.gas.pressure_mTorr)
+            source.update_plasma(pressure)
         self._turn_stage(dt_s)
         reach = self.settings.neighbour_power_W
-        weights = [math.tanh(source.power_W / reach) for source in self.sources]
-        total = sum(weights)
+        neighbours = self._nearness @ [math.tanh(source.power_W / reach) for source in self.sources]
         heat = 0.0
         for index, source in enumerate(self.sources):
-            source.update_emission(self.gas.pressure_mTorr, total - weights[index])
+            source.update_emission(pressure, float(neighbours[index]))
+            self.oxygen.poison(index, source)
             source.erode(dt_s)
             if source.shutter_open and source.burning:
                 heat += source.power_W
                 self._deposit(index, source, dt_s)
-        for crystal in self.crystals:
+        for crystal, rate in zip(self.crystals, self.oxygen.uptake(), strict=True):
+            crystal.deposit(crystal.tooling * float(rate) * dt_s, OXIDE_Z_RATIO)
             crystal.heat(dt_s, heat)
 
     def _deposit(self, index: int, source: Source, dt_s: float) -> None:
@@ -145,6 +204,7 @@ class Plant:
         rows = self.sensor_coupling[index][first : first + 4]
         fluxes = source.emitted_ng_s * (np.asarray(weights) @ rows)
         rates = fluxes * self._factor[index] + self._offset[index]
+        self.oxygen.arrive(index, fluxes * self._factor[index])
         for crystal, rate in zip(self.crystals, rates, strict=True):
             crystal.deposit(crystal.tooling * float(rate) * dt_s, source.law.target.z_ratio)
         if self.substrate_shutter_open and self.substrate_number:
@@ -152,7 +212,8 @@ class Plant:
             angle = self.angle_deg
             if angle != self.angle_setpoint_deg:
                 angle = ANGLE_STEP_DEG * round(angle / ANGLE_STEP_DEG)
-            self.films[self.substrate_number].add(angle, index, source.emitted_ng_s * dt_s, source.n)
+            stays = source.emitted_ng_s * self.settings.sticking.get(source.name, 1.0)
+            self.films[self.substrate_number].add(angle, self.elements, index, stays * dt_s, source.n)
 
     def _turn_stage(self, dt_s: float) -> None:
         change = self.settings.stage_speed_deg_per_s * dt_s
@@ -161,3 +222,13 @@ class Plant:
             self.angle_deg = self.angle_setpoint_deg
         else:
             self.angle_deg += math.copysign(change, gap)
+
+
+def _nearness(config: ChamberConfig) -> NDArray[np.float64]:
+    """What a neighbour counts by its distance d: exp(-(d - reference) / decay), 0 for itself [source, source]."""
+    s = config.physics
+    places = np.asarray([source.position_cm for source in config.sources])
+    distance = np.linalg.norm(places[:, None] - places[None, :], axis=-1)
+    nearness = np.exp(-(distance - s.neighbour_reference_cm) / s.neighbour_decay_cm)
+    np.fill_diagonal(nearness, 0.0)
+    return nearness

@@ -68,6 +68,10 @@ class Crystal:
         self.mass_ng_cm2 += mass_ng_cm2
         self.z_mass += mass_ng_cm2 * z_ratio
 
+    def replace(self) -> None:
+        """Become a new crystal in the same holder: no film, the tooling factor and the temperature stay."""
+        self.mass_ng_cm2 = self.z_mass = self.drift_mass = 0.0
+
     def heat(self, dt_s: float, power_W: float) -> None:
         """Relax towards the temperature that the open, burning sources give; warmer means a higher frequency."""
         target = self._settings.thermal_shift_Hz * self._warmth * power_W / 50.0

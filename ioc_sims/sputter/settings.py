@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from ioc_sims.common.config import STRICT, InstrumentConfig, read_config
 from ioc_sims.sputter.elements import target_of
+from ioc_sims.sputter.reactive_settings import ReactiveSettings
 
 Vector = tuple[float, float, float]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 PVStub = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:$", max_length=16)]
 
 
-class PhysicsSettings(BaseModel):
+class PhysicsSettings(ReactiveSettings):
     """Settings of the plant; written into the truth file, so that a result can be judged against what was simulated."""
 
     model_config = STRICT
@@ -37,6 +39,9 @@ class PhysicsSettings(BaseModel):
     racetrack_elements: int = Field(default=48, ge=4)
     diffuse_fraction: float = Field(default=0.05, ge=0, lt=1, description="part of the atoms that the gas scatters")
     diffuse_distance_cm: float = Field(default=4.0, ge=0, description="where on the axis the scattered atoms come from")
+    sticking: dict[str, Fraction] = Field(
+        default={}, description="by source: part of the atoms that stays on the substrate (cooled crystals keep all)"
+    )
     # sources
     throughput: float = Field(default=0.155, gt=0, description="part of the sputtered atoms that leaves the source")
     voltage_exponent: float = Field(default=7.0, gt=0, description="m of I = k V^m")
@@ -49,17 +54,24 @@ class PhysicsSettings(BaseModel):
     confinement_loss: float = Field(default=0.3, ge=0, lt=1, description="loss of efficiency right at extinction")
     confinement_pressure_mTorr: float = Field(default=2.0, gt=0, description="pressure over which it recovers")
     neighbour_interaction: float = Field(
-        default=0.01, ge=0, description="change of rate and voltage by a burning neighbour"
+        default=0.01, ge=0, description="change of rate and voltage by a burning neighbour at the reference distance"
     )
     neighbour_power_W: float = Field(default=30.0, gt=0)
+    neighbour_reference_cm: float = Field(default=10.0, gt=0, description="between the middles of two targets")
+    neighbour_decay_cm: float = Field(default=5.0, gt=0, description="over which a neighbour counts e times less")
+    mode_jump: float = Field(default=0.0, gt=-1, description="relative change of the rate above the pressure of a mode")
+    mode_pressure_mTorr: float = Field(default=9.0, gt=0)
+    mode_width_mTorr: float = Field(default=0.3, ge=0, description="over which it changes; 0 = at once")
     erosion_rate_per_kWh: float = Field(default=-0.03)
     erosion_n_per_kWh: float = Field(default=0.1)
     erosion_voltage_per_kWh: float = Field(default=-0.02)
-    source_strength_sd: float = Field(default=0.03, ge=0, description="relative spread between chambers (by seed)")
-    source_n_sd: float = Field(default=0.05, ge=0, description="spread of n between chambers (by seed)")
+    source_strength_sd: float = Field(default=0.03, ge=0, description="relative spread between targets (by seed)")
+    source_n_sd: float = Field(default=0.05, ge=0, description="spread of n between targets (by seed)")
     # plasma and power supply
     extinction_100W_mTorr: float = Field(default=2.2, gt=0)
     extinction_10W_mTorr: float = Field(default=3.9, gt=0)
+    extinction_shape: Literal["power", "knee"] = Field(default="power", description="through these two points")
+    extinction_knee_W: float = Field(default=20.0, gt=0, description="power over which a knee levels off")
     ignition_ratio: float = Field(default=1.8, ge=1)
     plasma_sd: float = Field(
         default=0.03, ge=0, description="relative spread of the boundaries between chambers (by seed)"
@@ -80,6 +92,7 @@ class PhysicsSettings(BaseModel):
     flow_noise: float = Field(default=0.002, ge=0)
     gauge_noise: float = Field(default=0.002, ge=0)
     gauge_floor_mTorr: float = Field(default=0.002, ge=0, description="noise floor of the capacitance manometer")
+    gauge_drift_per_day: float = Field(default=0.0, gt=-1, description="relative drift of the manometer's span")
     wide_gauge_factor_sd: float = Field(default=0.05, ge=0)
     wide_gauge_noise: float = Field(default=0.01, ge=0)
     # stage and interlock
@@ -160,6 +173,9 @@ class ChamberConfig(InstrumentConfig):
         ):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must differ from each other, got {values}")
+        strangers = sorted(set(self.physics.sticking) - {s.name for s in self.sources})
+        if strangers:
+            raise ValueError(f"physics.sticking names what is no source: {', '.join(strangers)}")
         return self
 
 

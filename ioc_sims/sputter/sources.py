@@ -3,10 +3,12 @@
 The functions of `Magnetron` accept numbers or arrays, so that the truth grid and the running plant share one law:
 
     V = V0 (P/50)^(1/(m+1)) (p/5)^b          from I = k(p) V^m and P = V I
-    a = t I/e Y(V) M/N_A * escape(p, P) * confinement(p, P) * erosion
+    a = t I/e Y(V) M/N_A * escape(p, P) * confinement(p, P) * mode(p) * erosion
     Y ~ sqrt(V) (1 - sqrt(V_threshold / V))
     escape = 1 / (1 + (p_eff/p_s)^c), p_eff = p / (1 + P/P_r)     gas scattering; the plasma heats and thins the gas
     confinement = 1 - l exp(-(p - p_ext(P)) / p_l)                electrons get lost as the plasma nears extinction
+    mode = 1 + j (1 + tanh((p - p_m) / w)) / 2                    another mode of the discharge (none by default)
+    p_ext = p_100 (P/100)^-s  or  p_end + c exp(-P / P_k)         through the same points at 10 W and 100 W
 """
 
 from __future__ import annotations
@@ -46,8 +48,13 @@ class Magnetron:
 
     def extinction_pressure(self, power_W: Value) -> Value:
         """Below this pressure [mTorr] a burning plasma goes out; falls with power."""
-        scale = self.settings.extinction_100W_mTorr * self.character.boundary
-        return scale * (power_W / 100.0) ** -self._slope
+        s = self.settings
+        if s.extinction_shape == "knee":
+            fall = s.extinction_10W_mTorr - s.extinction_100W_mTorr
+            least, most = np.exp(-100.0 / s.extinction_knee_W), np.exp(-10.0 / s.extinction_knee_W)
+            shape = s.extinction_100W_mTorr + fall * (np.exp(-power_W / s.extinction_knee_W) - least) / (most - least)
+            return self.character.boundary * shape
+        return s.extinction_100W_mTorr * self.character.boundary * (power_W / 100.0) ** -self._slope
 
     def ignition_pressure(self, power_W: Value) -> Value:
         """From this pressure [mTorr] on a dark source ignites."""
@@ -79,7 +86,13 @@ class Magnetron:
         confinement = 1 - s.confinement_loss * np.exp(-above / s.confinement_pressure_mTorr)
         worn = 1 + s.erosion_rate_per_kWh * energy_kWh
         grams = s.throughput * self.character.strength * atoms * t.mass_u / AVOGADRO_PER_MOL
-        return grams * 1e9 * escape * confinement * worn
+        return grams * 1e9 * escape * confinement * self._mode(pressure_mTorr) * worn
+
+    def _mode(self, pressure_mTorr: Value) -> Value:
+        s = self.settings
+        beyond = pressure_mTorr - s.mode_pressure_mTorr
+        step = np.tanh(beyond / s.mode_width_mTorr) if s.mode_width_mTorr > 0 else np.where(beyond >= 0, 1.0, -1.0)
+        return 1 + s.mode_jump * (1 + step) / 2
 
 
 class Source:
@@ -88,6 +101,7 @@ class Source:
     def __init__(self, magnetron: Magnetron) -> None:
         self.law = magnetron
         self.name = magnetron.config.name
+        self.target_number = 1
         self.setpoint_W = 0.0
         self.supply_W = 0.0
         self.burning = False
@@ -119,6 +133,12 @@ class Source:
         gap = self.setpoint_W - self.supply_W
         self.supply_W = self.setpoint_W if abs(gap) <= change else self.supply_W + (change if gap > 0 else -change)
 
+    def mount(self, magnetron: Magnetron, number: int) -> None:
+        """Take a new target; `number` counts them."""
+        self.law, self.target_number = magnetron, number
+        self.energy_kWh = 0.0
+        self.n = float(magnetron.exponent(4.0))
+
     def update_plasma(self, pressure_mTorr: float) -> None:
         """Ignite or go out; between the two boundaries the plasma stays as it is."""
         if self.supply_W < self.law.settings.plasma_minimum_power_W:
@@ -133,7 +153,7 @@ class Source:
 
         Args:
             pressure_mTorr: true pressure.
-            neighbours: sum of the burning neighbours' weights (1 for a strong one).
+            neighbours: sum of the burning neighbours' weights (1 for a strong one at the reference distance).
         """
         self.n = float(self.law.exponent(pressure_mTorr, self.energy_kWh))
         if not self.burning:

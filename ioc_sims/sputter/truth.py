@@ -25,6 +25,7 @@ def chamber_truth(plant: Plant) -> dict[str, Any]:
         "seed": plant.config.seed,
         "settings": plant.settings.model_dump(mode="json"),
         "tooling": {c.config.name: c.tooling for c in plant.crystals},
+        "gauge_factor": plant.gauge_factor,
         "power_W": power.tolist(),
         "pressure_mTorr": pressure.tolist(),
         "sources": {
@@ -46,6 +47,7 @@ def source_truth(plant: Plant, index: int, power: NDArray[np.float64], pressure:
     rates = fluxes[:, :, None] * emitted
     return {
         "element": source.law.config.element,
+        "target_number": source.target_number,
         "rate": {c.config.name: rates[k].tolist() for k, c in enumerate(plant.crystals)},
         "lit": lit.tolist(),
         "ignites": (p >= source.law.ignition_pressure(w)).tolist(),

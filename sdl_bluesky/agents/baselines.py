@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from sdl_bluesky.agents.choice import Choice
 from sdl_bluesky.agents.learner import RateAgent
 from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.inference import design
@@ -20,14 +19,14 @@ class _SequenceAgent(RateAgent):
     def _sequence(self, first: int, n: int) -> Array:
         raise NotImplementedError
 
-    def _choose(self) -> tuple[Array, dict[str, Any], list[tuple[Array, float]], int | None]:
+    def _choose(self) -> Choice:
         candidates = self.open_candidates()
         for x in self._sequence(self.ledger.count, _TRIES):
             if self.space.listed:
                 far = np.sum((self.space.unit(candidates) - self.space.unit(x)) ** 2, axis=1)
                 x = candidates[int(np.argmin(far))]
             if self.allowed(x[None])[0] and not self.ledger.tried(x):
-                return x, {"name": self.name}, [], None
+                return Choice(x, {"name": self.name})
         raise OutOfRange("failures have excluded nearly every point: widen the bounds or reduce `exclude`")
 
 

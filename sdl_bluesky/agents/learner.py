@@ -10,39 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sdl_bluesky.agents.choice import Choice, plain
+from sdl_bluesky.agents.extinction import Setting, make_rule
 from sdl_bluesky.agents.ledger import Ledger
+from sdl_bluesky.agents.models import Sensors, make_model, outcome_names
 from sdl_bluesky.agents.protocol import Point
 from sdl_bluesky.agents.space import Candidates, Mask, Space
-from sdl_bluesky.agents.stopping import Budget, PredictedError
-from sdl_bluesky.errors import OutOfRange, Unidentifiable, UnknownName
-from sdl_bluesky.inference.gp import FullyBayesianGP, PowerScaledGP
-from sdl_bluesky.inference.posterior import Posterior
+from sdl_bluesky.agents.stopping import Budget, PredictedError, TargetLife
+from sdl_bluesky.errors import OutOfRange, Unidentifiable
+from sdl_bluesky.inference.posterior import Predictive
 from sdl_bluesky.physics.geometry import Array
 
-MODELS = ("power-scaled", "standard")
 _LEAST_ROWS_TO_STOP = 5
 _FITS_KEPT = 4
 _MOST_AT_ONE_PLACE = 3
 _SAME_PLACE = 0.01  # of the width of the bounds
-
-
-def make_model(name: str, space: Space, seed: int = 0) -> FullyBayesianGP:
-    """The model of a name over a space.
-
-    Raises:
-        UnknownName: there is none of that name.
-        OutOfRange: the power-scaled model without an input called "power", or with bounds that are not positive.
-    """
-    if name == "standard":
-        return FullyBayesianGP(space.bounds, seed=seed)
-    if name != "power-scaled":
-        raise UnknownName("model", name, MODELS)
-    columns = [k for k, n in enumerate(space.names) if n == "power" or n.endswith("_power")]
-    if len(columns) != 1:
-        raise OutOfRange(
-            f"the power-scaled model needs one input called 'power', not {list(space.names)}; or use 'standard'"
-        )
-    return PowerScaledGP(space.bounds, seed=seed, power=columns[0])
+_NOTHING_OPEN = "failures have excluded every candidate"
 
 
 class RateAgent(ABC):
@@ -51,12 +34,19 @@ class RateAgent(ABC):
     Args:
         bounds: (low, high) of each input by name, e.g. {"power": (10., 100.), "pressure": (4., 20.)}.
         objective: name of the outcome in the rows.
-        model: "power-scaled" (rate = power x smooth function of the logarithms) or "standard".
+        model: "power-scaled" (rate = power x smooth function of the logarithms), "standard", or "joint" (cos^n at several
+            sensors, see `inference.joint`).
         candidates: points that may be suggested; None searches a grid of the bounds.
         budget: most experiments, failed ones included.
         tolerance: stop when the predicted RMS error, as a fraction of the mean, is below this twice in a row.
         seed: of everything that has chance in it.
         exclude: how far from a failure nothing is suggested, in widths of the bounds, unless a success is nearer.
+        extinction: None, the pressure [mTorr] below which nothing is suggested, or "learn": the boundary below which
+            plasmas go out is learned from what was seen (see `agents.extinction`), and once one went out nothing is
+            suggested that is likely to. Needs inputs called "power" and "pressure" (or "cu_power", ...).
+        target_life: energy [kWh] that the target may have had at the end; rows tell it as "energy".
+        sensors: for the joint model, ln cos(phi) and reach [cm^-2] of each sensor by name; rows then may hold
+            "<sensor>_rate" and "<sensor>_rate_std" of each, and the objective is one of them.
 
     Raises:
         OutOfRange, UnknownName: a setting cannot be used.
@@ -74,6 +64,9 @@ class RateAgent(ABC):
         tolerance: float | None = None,
         seed: int = 0,
         exclude: float = 0.1,
+        extinction: Setting = None,
+        target_life: float | None = None,
+        sensors: Sensors | None = None,
     ) -> None:
         self.space = Space.make(bounds, candidates)
         if not isinstance(objective, str) or not objective or objective.startswith("_") or objective in bounds:
@@ -83,14 +76,19 @@ class RateAgent(ABC):
         if not np.isfinite(exclude) or exclude < 0:
             raise OutOfRange(f"exclude = {exclude}: give a share of the width of the bounds, e.g. 0.1")
         self.seed, self.exclude = int(seed), float(exclude)
-        self.model = make_model(model, self.space, self.seed)
+        self.model = make_model(model, self.space, self.seed, objective, sensors)
         self.budget = Budget(budget)
         self.stop_rule = None if tolerance is None else PredictedError(tolerance)
+        self.target_life = None if target_life is None else TargetLife(target_life)
         identity = (self.name, self.space.names, self.space.bounds, objective, model, self.seed, self.exclude)
+        identity += () if extinction is None else (extinction,)
+        identity += () if sensors is None else (tuple(sensors.items()),)
         listed = self.space.candidates.tobytes() if self.space.listed else b""
         digest = hashlib.sha256(repr(identity + self._own_settings()).encode() + listed).hexdigest()[:8]
-        self.ledger = Ledger(self.space, objective, f"{self.name}-{digest}")
-        self._fits: dict[int, Posterior] = {}
+        outcomes = () if sensors is None else outcome_names(objective, sensors)
+        self.ledger = Ledger(self.space, objective, f"{self.name}-{digest}", outcomes)
+        self.extinction = make_rule(extinction, self.space, self.ledger, self.seed)
+        self._fits: dict[int, Predictive] = {}
         self._explained: dict[str, Any] = {}
 
     # what subclasses say
@@ -100,8 +98,8 @@ class RateAgent(ABC):
         return ()
 
     @abstractmethod
-    def _choose(self) -> tuple[Array, dict[str, Any], list[tuple[Array, float]], int | None]:
-        """Next point [d]; acquisition as explained; alternatives with values; number within the initial design."""
+    def _choose(self) -> Choice:
+        """The next point."""
 
     # protocol
 
@@ -115,36 +113,45 @@ class RateAgent(ABC):
             raise OutOfRange(f"num_points = {num_points}: ask for one point or more")
         out: list[Point] = []
         for _ in range(num_points):
-            x, acquisition, alternatives, initial = self._choose()
-            identity = self.ledger.new_id(initial)
-            point = self.space.point(x)
-            prediction = None
-            if self.ledger.y:
-                mean, std = self.posterior().predict(x[None])
-                prediction = {"mean": float(mean[0]), "std": float(std[0])}
-            self._explained = {
-                "point": {"_id": identity, **point},
-                "prediction": prediction,
-                "acquisition": acquisition,
-                "alternatives": [{"point": self.space.point(a), "value": v} for a, v in alternatives],
-                "based_on": list(self.ledger.refs),
-            }
-            self.ledger.note(identity, x)
+            choice = self._choose()
+            identity = self.ledger.new_id(choice.mark)
+            point = self.space.point(choice.x)
+            self._explained = self._explanation({"_id": identity, **point}, choice)
+            self.ledger.note(identity, choice.x)
             out.append({"_id": identity, **point})
         return out
+
+    def _explanation(self, point: Point, choice: Choice) -> dict[str, Any]:
+        prediction = None
+        if self.ledger.y:
+            mean, std = self.posterior().predict(choice.x[None])
+            prediction = {"mean": float(mean[0]), "std": float(std[0])}
+        return {
+            "point": point,
+            "prediction": prediction,
+            "acquisition": choice.acquisition,
+            "alternatives": [{"point": self.space.point(a), "value": v} for a, v in choice.alternatives],
+            "based_on": list(self.ledger.refs),
+            **({"findings": list(choice.findings)} if choice.findings else {}),
+        }
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Learn from rows: inputs (readbacks), the objective, optional "<objective>_std", "_id", "uid".
 
+        They may tell more (`agents.rows`): "plasma" 0, with or without "lit_pressure" and "out_pressure", is an extinction
+        and no rate; "crystal_life" and "saturated" are the quality of the reading; "energy" is what the target has had.
+
         Raises:
-            IngestError: names rows that are not finite, incomplete, far outside the bounds or known; the others are kept.
+            IngestError: names rows that are not finite, incomplete, far outside the bounds, known, or of a sensor that is
+                dead or saturated; the others are kept. `refused` remembers them.
         """
         self.ledger.ingest(points)
 
     def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take note of points that could not be measured; they use budget and keep later suggestions away.
 
-        A point with `"exclude": False` failed for a reason that has nothing to do with the place.
+        A point with `"exclude": False` failed for a reason that has nothing to do with the place. One with "plasma" 0 is an
+        extinction, with "lit_pressure" and "out_pressure" a bracket of its pressure, as in rows.
         """
         self.ledger.fail(points)
 
@@ -166,8 +173,10 @@ class RateAgent(ABC):
     def should_stop(self) -> tuple[bool, str]:
         """Whether to stop, and why."""
         stop, reason = self.budget.check(len(self.ledger.y), self.ledger.failed)
-        if not stop and not self.allowed().any():
-            stop, reason = True, "failures have excluded every candidate"
+        if not stop and self.target_life is not None:
+            stop, reason = self.target_life.check(self.ledger.energies)
+        if not stop and not self.allowed().any() and self.extinction.dive() is None:
+            stop, reason = True, _NOTHING_OPEN
         if not stop and self.stop_rule is not None:
             n = len(self.ledger.y)
             counts = range(max(n - self.stop_rule.in_a_row, self.least_rows() - 1) + 1, n + 1)
@@ -175,12 +184,21 @@ class RateAgent(ABC):
         return stop, reason
 
     def explain(self) -> dict[str, Any]:
-        """Why the latest suggestion was made: point, prediction, acquisition, alternatives, based_on. Empty before it."""
-        return dict(self._explained)
+        """Why the latest suggestion was made: point, prediction, acquisition, alternatives, based_on. Empty before it.
+
+        With "findings" (texts) and "refused" (rows with the reason) if there are any. All of it can be written as JSON.
+        """
+        refused = {"refused": [plain(entry) for entry in self.refused]} if self.refused else {}
+        return {**self._explained, **refused}
+
+    @property
+    def refused(self) -> list[dict[str, Any]]:
+        """Rows that were refused, in order: {"row": the row, "reason": why}."""
+        return [dict(entry) for entry in self.ledger.refused]
 
     # the model
 
-    def posterior(self, rows: int | None = None) -> Posterior:
+    def posterior(self, rows: int | None = None) -> Predictive:
         """Posterior given the first `rows` readings (all by default).
 
         Raises:
@@ -199,10 +217,26 @@ class RateAgent(ABC):
         """Mean [n] and standard deviation [n] of the noise-free outcome at x [n, d], columns in the order of the bounds."""
         return self.posterior().predict(x)
 
+    def lit_probability(self, x: ArrayLike) -> Array:
+        """Probability [n] that a plasma lit at high pressure burns at x [n, d], columns in the order of the bounds.
+
+        1 everywhere without an extinction rule; 0 or 1 with a fixed pressure.
+        """
+        points = np.asarray(x, dtype=float)
+        if points.ndim != 2 or points.shape[1] != len(self.space.names) or not np.all(np.isfinite(points)):
+            raise OutOfRange(f"inputs of shape {points.shape}: give finite numbers [n, {len(self.space.names)}]")
+        return self.extinction.probability(points)
+
+    def careful_below(self, point: Mapping[str, Any]) -> float | None:
+        """Pressure [mTorr] below which the plasma of a point may conceivably go out, so that the gas should go down in
+        small steps there; None if that is not learned."""
+        return self.extinction.careful(self.space.read(point))
+
     def predicted_error(self, rows: int | None = None) -> float:
         """Predicted RMS error over the candidates not excluded, as a fraction of the mean."""
-        x = self.space.candidates[self.allowed()]
-        mean, std = self.posterior(rows).predict(x if len(x) else self.space.candidates)
+        x = self.space.candidates
+        inside = self.burning(x)
+        mean, std = self.posterior(rows).predict(x[inside] if inside.any() else x)
         return float(np.sqrt(np.mean(std**2)) / max(abs(float(mean.mean())), 1e-300))
 
     def least_rows(self) -> int:
@@ -212,23 +246,33 @@ class RateAgent(ABC):
     # what may be suggested
 
     def allowed(self, points: Array | None = None) -> Mask:
-        """Which candidates (or points [q, d]) failures leave open: [q], bool."""
-        u = self.space.unit(self.space.candidates if points is None else points)
-        if not self.ledger.failures:
+        """Which candidates (or points [q, d]) failures and the plasma leave open: [q], bool."""
+        x = self.space.candidates if points is None else points
+        return self._far_from_failures(x) & self.extinction.allowed(x)
+
+    def burning(self, x: Array) -> Mask:
+        """Where the rate has a meaning: points [q, d] that failures leave open and at which a plasma is likely to burn."""
+        return self._far_from_failures(x) & (self.extinction.probability(x) > 0.5)
+
+    def _far_from_failures(self, x: Array) -> Mask:
+        u = self.space.unit(x)
+        blamed = self.extinction.blamed(self.ledger)
+        if not blamed:
             return np.ones(len(u), dtype=bool)
-        failure = self._nearest(u, self.ledger.failures)
+        failure = self._nearest(u, blamed)
         success = self._nearest(u, self.ledger.x)
         return (failure >= self.exclude) & (failure > 0) | (success < failure)
 
     def open_candidates(self) -> Array:
-        """Candidates [q, d] that failures leave open, were not measured too often, and do not wait for an outcome.
+        """Candidates [q, d] that failures and the plasma leave open, were not measured too often, and wait for no outcome.
 
         Raises:
-            OutOfRange: failures have excluded every candidate.
+            OutOfRange: there is none.
         """
-        points = self.space.candidates[self.allowed()]
+        points = np.concatenate([self.space.candidates, self.extinction.edge()])
+        points = points[self.allowed(points)]
         if not len(points):
-            raise OutOfRange("failures have excluded every candidate: widen the bounds or reduce `exclude`")
+            raise OutOfRange(f"{_NOTHING_OPEN}: widen the bounds or reduce `exclude`")
         u = self.space.unit(points)
         often = np.zeros(len(u), dtype=int)
         for x in self.ledger.x:

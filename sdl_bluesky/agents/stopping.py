@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral, Real
 
 from sdl_bluesky.errors import OutOfRange
@@ -49,3 +50,36 @@ class PredictedError:
             return False, ""
         text = ", ".join(f"{100 * e:.2f} %" for e in latest)
         return True, f"predicted error below {100 * self.tolerance:g} % {self.in_a_row} times in a row: {text}"
+
+
+@dataclass(frozen=True)
+class TargetLife:
+    """Stop before the target has had more energy than it may.
+
+    Attributes:
+        energy_kWh: energy on the target at which it is used up.
+    """
+
+    energy_kWh: float
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.energy_kWh, Real) and not isinstance(self.energy_kWh, bool)
+        if not number or not 0 < self.energy_kWh < float("inf"):
+            raise OutOfRange(f"target_life = {self.energy_kWh}: give an energy above 0 kWh")
+
+    def check(self, energies: Sequence[float]) -> tuple[bool, str]:
+        """Whether one more experiment could pass the limit.
+
+        Args:
+            energies: on the target [kWh], as read with each experiment, oldest first; the next one is taken to need as much
+                as the thirstiest so far. A reading that falls is a new target, which begins anew.
+        """
+        last = list(energies)
+        if not last:
+            return False, ""
+        steps = [b - a for a, b in pairwise(last) if b >= a]
+        need = max(steps, default=0.0)
+        if last[-1] < self.energy_kWh and last[-1] + need <= self.energy_kWh:
+            return False, ""
+        text = f"the target has had {last[-1]:.4g} of {self.energy_kWh:g} kWh"
+        return True, f"{text}, and an experiment takes up to {need:.2g} kWh"

@@ -5,8 +5,8 @@ of each source alone, predicted by its rate surface for the readbacks of the run
 further datum. All steps are Gaussian in the logarithm of a rate, so that errors that sensors, sources or pixels share
 (tooling of a sensor, make of the sources) stay shared and cancel where they must:
 
-1. rates alone + neighbour interaction, conditioned on the totals (`condition_on_totals`);
-2. strength, exponent and mismatch of every source together (`fit_sources`);
+1. rates alone + neighbour interaction, conditioned on the totals (`readings`);
+2. strength, exponent and mismatch of every source together, with what is known of the chamber (`joint`);
 3. samples of them -> mass fluxes -> atomic fractions per pixel (`composition_map`).
 """
 
@@ -17,30 +17,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sdl_bluesky.analysis.pattern import PARAMETERS, Prior, design
-from sdl_bluesky.analysis.totals import Totals, condition_on_totals
-from sdl_bluesky.errors import OutOfRange, WeakSignal
+from sdl_bluesky.analysis.calibration import Calibration
+from sdl_bluesky.analysis.joint import Joint, solve
+from sdl_bluesky.analysis.pattern import PARAMETERS, Prior
+from sdl_bluesky.analysis.readings import Film, SourceRates
+from sdl_bluesky.analysis.totals import Totals
 from sdl_bluesky.physics.composition import atomic_masses, sampled_fractions
-from sdl_bluesky.physics.flux import LEAST_SIGNAL_TO_NOISE, SUSPICIOUS_N
-from sdl_bluesky.physics.geometry import Array, SensorGeometry, SourceGeometry
-
-
-@dataclass(frozen=True)
-class SourceRates:
-    """What is known of one source alone at the setting of the co-sputter run, as its sensors would read it.
-
-    Attributes:
-        name, element: of the source.
-        geometry: where it is.
-        mean: rate at each sensor [q], ng cm^-2 s^-1.
-        cov: covariance [q, q]; errors of tooling factors not included.
-    """
-
-    name: str
-    element: str
-    geometry: SourceGeometry
-    mean: Array
-    cov: Array
+from sdl_bluesky.physics.geometry import Array, SensorGeometry
 
 
 @dataclass(frozen=True)
@@ -50,7 +33,6 @@ class SourceFits:
     names: tuple[str, ...]
     mean: Array
     cov: Array
-    findings: tuple[str, ...] = ()
 
     def parameters(self) -> dict[str, dict[str, float]]:
         """Mean and standard error of each parameter, by source."""
@@ -85,62 +67,6 @@ class CompositionMap:
     checks: Mapping[str, float] = field(default_factory=dict)
 
 
-def fit_sources(
-    sources: Sequence[SourceRates],
-    joint_mean: Array,
-    joint_cov: Array,
-    sensors: Mapping[str, SensorGeometry],
-    tooling_std: float,
-    prior: Prior,
-) -> SourceFits:
-    """Strength, exponent and mismatch of all sources at once, from rates [sources, q] with covariance [s*q, s*q].
-
-    A sensor whose rate for a source is under five times its error is left out for that source, with a finding.
-
-    Raises:
-        WeakSignal: no sensor sees a source well enough.
-    """
-    s, q = joint_mean.shape
-    names, places = list(sensors), list(sensors.values())
-    std = np.sqrt(np.diag(joint_cov)).reshape(s, q)
-    good = joint_mean > LEAST_SIGNAL_TO_NOISE * std
-    findings: list[str] = []
-    for i, source in enumerate(sources):
-        if not good[i].any():
-            text = ", ".join(f"{m:.3g} +- {e:.2g}" for m, e in zip(joint_mean[i], std[i]))
-            raise WeakSignal(
-                f"source {source.name!r}: no sensor sees it at {LEAST_SIGNAL_TO_NOISE:g} times its error ({text} ng cm^-2 "
-                "s^-1) at this setting: learn it better, or raise its power"
-            )
-        findings += [
-            f"{source.name}: {names[k]} left out, rate {joint_mean[i, k]:.3g} +- {std[i, k]:.2g} is too weak"
-            for k in np.flatnonzero(~good[i])
-        ]
-    keep = np.flatnonzero(good.ravel())
-    points, normals = np.array([k.position_cm for k in places]), np.array([k.normal for k in places])
-    matrix, target, mean = np.zeros((s * q, s * PARAMETERS)), np.zeros(s * q), prior.mean(s)
-    for i, source in enumerate(sources):
-        rows, columns = slice(i * q, (i + 1) * q), slice(i * PARAMETERS, (i + 1) * PARAMETERS)
-        matrix[rows, columns], offset = design(source.geometry, points, normals, prior.n[0])
-        target[rows] = np.log(np.where(good[i], joint_mean[i], 1.0)) - offset
-        mean[i * PARAMETERS] = float((target[rows] - matrix[rows, columns] @ mean[columns])[good[i]].mean())
-    rates = np.where(good, joint_mean, 1.0).ravel()
-    noise = joint_cov / np.outer(rates, rates) + prior.rest**2 * np.eye(s * q)
-    noise += tooling_std**2 * np.kron(np.ones((s, s)), np.eye(q))  # a sensor errs alike for all sources
-    matrix, target, noise = matrix[keep], target[keep], noise[np.ix_(keep, keep)]
-    cov = prior.covariance(s)
-    gain = np.linalg.solve(matrix @ cov @ matrix.T + noise, matrix @ cov).T
-    mean = mean + gain @ (target - matrix @ mean)
-    cov = cov - gain @ matrix @ cov
-    for i, source in enumerate(sources):
-        n = float(mean[i * PARAMETERS + 1])
-        if not 0.0 <= n <= SUSPICIOUS_N:
-            findings.append(
-                f"{source.name}: n = {n:.2f} is outside 0 to {SUSPICIOUS_N:g}: check axis, sticking, shadows"
-            )
-    return SourceFits(tuple(k.name for k in sources), mean, (cov + cov.T) / 2.0, tuple(findings))
-
-
 def composition_map(
     sources: Sequence[SourceRates],
     sensors: Mapping[str, SensorGeometry],
@@ -150,18 +76,24 @@ def composition_map(
     *,
     totals: Totals | None = None,
     prior: Prior | None = None,
+    calibration: Calibration | None = None,
+    witnesses: Sequence[SourceRates] = (),
+    uid: str = "",
     samples: int = 400,
     seed: int = 0,
 ) -> CompositionMap:
     """Atomic fractions with standard errors over a wafer at z = 0, normal +z.
 
     Args:
-        sources: two or more, the rates of each alone; sources of one element add up.
+        sources: one or more, the rates of each alone; sources of one element add up.
         sensors: [q] by name.
         tooling_std: relative standard error of a sensor's calibration.
         x_mm, y_mm: axes of the map.
         totals: rates measured while all sources ran, if any.
-        prior: what is assumed of sources; `Prior()` if not given.
+        prior: what is assumed of sources; that of the calibration, or `Prior()`, if not given.
+        calibration: what measured points of films of this chamber have told.
+        witnesses: sources of the chamber that did not burn: their spare readings tell of the sensors.
+        uid: of the film. If the calibration has points of this film, its map is that of a measured film.
         samples: number of samples behind mean and standard error.
         seed: of the samples.
 
@@ -169,40 +101,55 @@ def composition_map(
         OutOfRange: shapes differ, a number is not finite, or a place cannot see a source.
         WeakSignal: a source cannot be seen.
     """
-    _check(sources, len(sensors), tooling_std)
-    prior = prior or Prior()
-    joint = condition_on_totals(
-        np.stack([k.mean for k in sources]),
-        np.stack([k.cov for k in sources]),
-        totals,
-        [k.name for k in sources],
-        list(sensors),
-    )
-    fits = fit_sources(sources, joint.mean, joint.cov, sensors, tooling_std, prior)
-    x, y = np.meshgrid(np.asarray(x_mm) / 10.0, np.asarray(y_mm) / 10.0)
+    film = Film(tuple(sources), totals, None, uid)
+    joint = solve_film(film, sensors, tooling_std, prior, calibration, witnesses)
+    x, y = np.meshgrid(np.asarray(x_mm, dtype=float) / 10.0, np.asarray(y_mm, dtype=float) / 10.0)
     points = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
-    rng = np.random.default_rng(seed)
-    half = rng.multivariate_normal(np.zeros_like(fits.mean), fits.cov, size=(samples + 1) // 2, method="eigh")
-    draws = fits.mean + np.concatenate([half, -half])  # in pairs: the mean has no sampling error to first order
-    elements = tuple(dict.fromkeys(k.element for k in sources))
-    mass = np.zeros((len(draws), len(elements), len(points)))
-    for i, source in enumerate(sources):
-        matrix, offset = design(source.geometry, points, [0.0, 0.0, 1.0], prior.n[0])
-        ln_flux = draws[:, i * PARAMETERS : (i + 1) * PARAMETERS] @ matrix.T + offset
-        mass[:, elements.index(source.element)] += np.exp(ln_flux)
+    flux = np.exp(joint.ln_flux(0, points, joint.draws(samples + samples % 2, seed)))
+    elements, mass = by_element(film.sources, flux)
     mean, std = sampled_fractions(mass, atomic_masses(elements))
-    std = np.hypot(std, _rest(mean, prior.rest))
+    std = np.hypot(std, _rest(mean, joint.prior.rest))
     shape = (len(elements), *x.shape)
+    own = np.concatenate([joint.layout.pattern(0, i) for i in range(len(sources))])
     return CompositionMap(
         elements=elements,
         fraction=mean.reshape(shape),
         std=std.reshape(shape),
         x_mm=np.asarray(x_mm, dtype=float),
         y_mm=np.asarray(y_mm, dtype=float),
-        fits=fits,
-        findings=joint.findings + fits.findings,
-        checks=joint.checks,
+        fits=SourceFits(tuple(k.name for k in sources), joint.mean[own], joint.cov[np.ix_(own, own)]),
+        findings=joint.findings[0],
+        checks=joint.checks[0],
     )
+
+
+def solve_film(
+    film: Film,
+    sensors: Mapping[str, SensorGeometry],
+    tooling_std: float,
+    prior: Prior | None = None,
+    calibration: Calibration | None = None,
+    witnesses: Sequence[SourceRates] = (),
+) -> Joint:
+    """The joint model of a film (its number is 0), the films of a calibration, and sources that only bear witness."""
+    others: list[Film] = []
+    if calibration is not None:
+        prior = prior or calibration.prior
+        same = [k for k in calibration.films if film.uid and k.uid == film.uid]
+        others = [k for k in calibration.films if k not in same]
+        if same and film.points is None:
+            film = Film(film.sources, film.totals, same[0].points, film.uid)
+    if witnesses:
+        others.append(Film(tuple(witnesses), together=False))
+    given = {} if calibration is None else {"poor": calibration.poor, "left_out": calibration.left_out}
+    return solve([film, *others], sensors, tooling_std, prior, **given)
+
+
+def by_element(sources: Sequence[SourceRates], flux: Array) -> tuple[tuple[str, ...], Array]:
+    """Elements [e], and the mass flux of each [..., e, m] from that of the sources [..., s, m]."""
+    elements = tuple(dict.fromkeys(k.element for k in sources))
+    member = np.array([[k.element == e for k in sources] for e in elements], dtype=float)
+    return elements, np.einsum("es,...sm->...em", member, flux)
 
 
 def _rest(fraction: Array, rest: float) -> Array:
@@ -210,13 +157,4 @@ def _rest(fraction: Array, rest: float) -> Array:
     return rest * fraction * np.sqrt((1.0 - fraction) ** 2 + np.sum(fraction**2, axis=0) - fraction**2)
 
 
-def _check(sources: Sequence[SourceRates], sensors: int, tooling_std: float) -> None:
-    if not sources:
-        raise OutOfRange("a composition map needs at least one source")
-    for k in sources:
-        if np.shape(k.mean) != (sensors,) or np.shape(k.cov) != (sensors, sensors):
-            raise OutOfRange(f"source {k.name!r}: rates {np.shape(k.mean)} do not belong to {sensors} sensors")
-        if not np.all(np.isfinite(k.mean)) or not np.all(np.isfinite(k.cov)):
-            raise OutOfRange(f"source {k.name!r}: a rate is not finite; learn the source again")
-    if not np.isfinite(tooling_std) or tooling_std < 0:
-        raise OutOfRange(f"tooling_std = {tooling_std}: give a relative error, e.g. 0.01")
+__all__ = ["CompositionMap", "SourceFits", "SourceRates", "by_element", "composition_map", "solve_film"]

@@ -132,9 +132,19 @@ def learning_curve_figure(
 
 
 def composition_figure(
-    elements: Sequence[str], fraction: ArrayLike, std: ArrayLike, x_mm: ArrayLike, y_mm: ArrayLike, title: str
+    elements: Sequence[str],
+    fraction: ArrayLike,
+    std: ArrayLike,
+    x_mm: ArrayLike,
+    y_mm: ArrayLike,
+    title: str,
+    points: Mapping[tuple[float, float], Mapping[str, float]] | None = None,
 ) -> bytes:
-    """Atomic percent of each element [e, y, x] over the wafer, and its standard error."""
+    """Atomic percent of each element [e, y, x] over the wafer, and its standard error.
+
+    Check points, {(x, y) in mm: {element: measured fraction}}, are discs in the colour of what was measured there, with
+    the number beside them: a disc that cannot be told from the map agrees with it.
+    """
     z, e = 100.0 * np.asarray(fraction, dtype=float), 100.0 * np.asarray(std, dtype=float)
     x, y = np.asarray(x_mm, dtype=float), np.asarray(y_mm, dtype=float)
     shown = range(len(elements) if len(elements) > 2 else 1)
@@ -143,6 +153,16 @@ def composition_figure(
     for row, k in enumerate(shown):
         _panel(fig, axes[row, 0], x, y, z[k], VALUE_MAP, "at. %", f"{title}: {elements[k]}")
         _panel(fig, axes[row, 1], x, y, e[k], ERROR_MAP, "at. %", "standard error")
+        limits = float(z[k].min()), float(z[k].max())
+        for (px, py), measured in (points or {}).items():
+            if elements[k] not in measured:
+                continue
+            value = 100.0 * measured[elements[k]]
+            look = {"cmap": VALUE_MAP, "vmin": limits[0], "vmax": limits[1], "edgecolors": "white", "zorder": 3}
+            axes[row, 0].scatter([px], [py], c=[value], s=70, linewidths=1.2, **look)
+            axes[row, 0].annotate(
+                f"{value:.1f}", (px, py), (5, 5), textcoords="offset points", fontsize=7, color="white", zorder=4
+            )
         for ax in axes[row]:
             ax.set_aspect("equal")
             ax.set_xlabel("x / mm", color=INK)

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 MEASURE_RATE, COSPUTTER, MEASURE_RBS, CAMPAIGN = "measure_rate", "cosputter", "measure_rbs", "campaign"
-FLUX, RATE_SURFACE, COMPOSITION, RBS = "flux", "rate_surface", "composition", "rbs"
-KINDS = (FLUX, RATE_SURFACE, COMPOSITION, RBS)
+MEASURE_REACTIVE = "measure_reactive"
+FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE = "flux", "rate_surface", "composition", "rbs", "reactive"
+CALIBRATION = "calibration"
+"""Of a chamber, by measured points of its films: follows from results of the kind "rbs"."""
+KINDS = (FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE)
 
 
 def kind_of(start: Mapping[str, Any]) -> str | None:
     """What a run is analysed to, by its start document; None if there is nothing to do."""
     if start.get("purpose") == CAMPAIGN:
         return RATE_SURFACE
+    if start.get("plan_name") == MEASURE_REACTIVE:
+        return REACTIVE if start.get("based_on") else None
     return {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION, MEASURE_RBS: RBS}.get(str(start.get("plan_name")))
 
 

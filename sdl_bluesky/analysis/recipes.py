@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sdl_bluesky.analysis import signatures
+from sdl_bluesky.analysis.calibration import Calibration
 from sdl_bluesky.analysis.chamber import Chamber
-from sdl_bluesky.analysis.composition import SourceRates, composition_map
+from sdl_bluesky.analysis.composition import composition_map
 from sdl_bluesky.analysis.kinds import campaign_of
 from sdl_bluesky.analysis.pattern import Prior
 from sdl_bluesky.analysis.rates import Window, reduce_run, run_flux
+from sdl_bluesky.analysis.readings import Film, Points, SourceRates
 from sdl_bluesky.analysis.runs import Experiment
 from sdl_bluesky.analysis.store import Result
 from sdl_bluesky.analysis.surface import METHOD, SourceSurface
-from sdl_bluesky.analysis.totals import INTERACTION_STD, Totals
+from sdl_bluesky.analysis.totals import INTERACTION_SHARED, INTERACTION_STD, Totals
 from sdl_bluesky.errors import WeakSignal
 
 GRID = 31
@@ -75,7 +78,9 @@ def flux_result(experiment: Experiment, source: str, rows: Mapping[str, ArrayLik
     if fit is not None:
         arrays |= {"parameter": ["ln_strength", "n"], "strength": fit.mean, "covariance": fit.cov}
         dims |= {"parameter": ["parameter"], "strength": ["parameter"], "covariance": ["parameter", "parameter_2"]}
-    return Result(arrays, dims, {"findings": [*rates.findings, *remarks], "window": vars(window)})
+    seen = [*signatures.of_readings(source, rate, std), *signatures.of_flux(source, fit)]
+    more = {"findings": [*rates.findings, *remarks], "signatures": signatures.as_documents(seen), "window": vars(window)}
+    return Result(arrays, dims, more)
 
 
 def surface_metadata(start: Mapping[str, Any], chamber: Chamber, source: str, uids: Sequence[str]) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def surface_metadata(start: Mapping[str, Any], chamber: Chamber, source: str, ui
     )
 
 
-def surface_result(surface: SourceSurface, chamber: Chamber) -> Result:
+def surface_result(surface: SourceSurface, chamber: Chamber, source: str = "") -> Result:
     """Arrays rate, rate_std [sensor, pressure, power], their axes, and the settings of the runs."""
     power, pressure = np.linspace(*chamber.power_W, GRID), np.linspace(*chamber.pressure_mTorr, GRID)
     rate, std = surface.grid(power, pressure)
@@ -103,55 +108,104 @@ def surface_result(surface: SourceSurface, chamber: Chamber) -> Result:
         arrays[name], dims[name] = axis, [name]
     for k, name in enumerate(("experiment_power", "experiment_pressure")):
         arrays[name], dims[name] = surface.points[:, k], ["experiment"]
-    return Result(arrays, dims, {"findings": list(surface.findings), "sensors": list(surface.sensors)})
+    seen = signatures.as_documents(signatures.of_surface(source, surface, chamber.power_W, chamber.pressure_mTorr))
+    return Result(
+        arrays, dims, {"findings": list(surface.findings), "signatures": seen, "sensors": list(surface.sensors)}
+    )
 
 
-def map_metadata(film: Experiment, based_on: Mapping[str, Sequence[str]], surfaces: Sequence[str]) -> dict[str, Any]:
-    """Of the composition map of a film: the runs of its sources by name, the keys of their rate surfaces."""
+def map_metadata(
+    film: Experiment,
+    based_on: Mapping[str, Sequence[str]],
+    surfaces: Sequence[str],
+    calibration: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Of the composition map of a film: the runs of its sources by name, the keys of their rate surfaces.
+
+    A calibration that it was made with is given by its metadata, with its "key".
+    """
     chamber, substrate = film.chamber, film.result.get("substrate_number")
+    runs = [film.uid, *(uid for k in film.sources for uid in based_on[k])]
+    parameters = {
+        "prior": vars(PRIOR),
+        "tooling_std": chamber.tooling_std,
+        "interaction_std": INTERACTION_STD,
+        "interaction_shared": INTERACTION_SHARED,
+        "samples": SAMPLES,
+        "seed": 0,
+    }
+    used: dict[str, Any] = {}
+    if calibration is not None:
+        runs += calibration["derived_from"]
+        parameters["calibration"] = calibration["parameters"]
+        used = {"calibration": calibration["key"]}
     return common(
         film.start,
         elements=list(dict.fromkeys(chamber.elements[k] for k in film.sources)),
         units={"composition": "atomic fraction", "composition_std": "atomic fraction", "x": "mm", "y": "mm"},
-        derived_from=list(dict.fromkeys([film.uid, *(uid for k in film.sources for uid in based_on[k])])),
+        derived_from=list(dict.fromkeys(runs)),
         method="rate surfaces at the readbacks, conditioned on the total rates; cos^n with mismatch; samples",
-        parameters={"prior": vars(PRIOR), "tooling_std": chamber.tooling_std, "interaction_std": INTERACTION_STD}
-        | {"samples": SAMPLES, "seed": 0},
+        parameters=parameters,
         surfaces=list(surfaces),
         setting={"power_W": dict(film.power_W), "pressure_mTorr": film.pressure_mTorr},
+        **used,
         **({} if substrate is None else {"substrate_number": int(substrate)}),
     )
 
 
-def map_result(film: Experiment, surfaces: Mapping[str, SourceSurface]) -> Result:
-    """Arrays composition, composition_std [element, y, x] and their axes.
+def film_of(
+    film: Experiment, surfaces: Mapping[str, SourceSurface], points: Points | None = None
+) -> tuple[Film, list[str]]:
+    """A co-sputter run as the joint model takes it, and findings."""
+    chamber = film.chamber
+    sensors = list(chamber.sensors)
+    rates: list[SourceRates] = []
+    findings: list[str] = []
+    variance = film.std**2
+    for source, surface in surfaces.items():
+        setting = (film.power_W[source], film.pressure_mTorr)
+        found, remarks = SourceRates.of(
+            source, chamber.elements[source], chamber.source(source), surface, setting, sensors
+        )
+        findings += [f"{source}: {k}" for k in (*surface.findings, *remarks)]
+        rates.append(found)
+        variance = variance + surface.scatter(setting, sensors) ** 2
+    # A reading errs by more than the error of its slope; a sensor that a surface does not know cannot be compared.
+    known = np.isfinite(variance)
+    totals = Totals(np.where(known, film.rate, np.nan), np.sqrt(np.where(known, variance, 1.0)))
+    return Film(tuple(rates), totals, points, film.uid), findings
+
+
+def map_result(
+    film: Experiment,
+    surfaces: Mapping[str, SourceSurface],
+    calibration: Calibration | None = None,
+    ages: Sequence[signatures.Signature] = (),
+) -> Result:
+    """Arrays composition, composition_std [element, y, x] and their axes; `ages`: signatures of worn or changed targets.
 
     Raises:
         WeakSignal, OutOfRange: see `composition.composition_map`.
     """
     chamber = film.chamber
-    rates: list[SourceRates] = []
-    findings: list[str] = []
-    scatter = np.zeros(len(chamber.sensors))
-    for source, surface in surfaces.items():
-        setting = np.array([film.power_W[source], film.pressure_mTorr])
-        mean, cov, remarks = surface.at(setting, list(chamber.sensors))
-        findings += [f"{source}: {k}" for k in (*surface.findings, *remarks)]
-        rates.append(SourceRates(source, chamber.elements[source], chamber.source(source), mean, cov))
-        scatter += surface.scatter(setting, list(chamber.sensors))
-    # A reading errs by more than the error of its slope; a sensor that a surface does not know cannot be compared.
-    totals = Totals(np.where(np.isfinite(scatter), film.rate, np.nan), np.hypot(film.std, scatter))
+    made, findings = film_of(film, surfaces)
     found = composition_map(
-        rates,
+        made.sources,
         chamber.sensors,
         chamber.tooling_std,
         chamber.x_mm,
         chamber.y_mm,
-        totals=totals,
+        totals=made.totals,
         prior=PRIOR,
+        calibration=calibration,
+        uid=film.uid,
         samples=SAMPLES,
     )
     arrays = {"composition": found.fraction, "composition_std": found.std, "x": found.x_mm, "y": found.y_mm}
     dims = {k: ["element", "y", "x"] for k in ("composition", "composition_std")} | {"x": ["x"], "y": ["y"]}
-    more = {"findings": [*findings, *found.findings], "checks": dict(found.checks), "fits": found.fits.parameters()}
+    findings += [*found.findings, *(calibration.findings if calibration is not None else ())]
+    more = {"findings": findings, "checks": dict(found.checks), "fits": found.fits.parameters()}
+    seen = [*ages, *signatures.of_totals(list(surfaces), found.checks)]
+    seen += signatures.of_calibration(calibration) if calibration is not None else []
+    more["signatures"] = signatures.as_documents(seen)
     return Result(arrays, dims, more)

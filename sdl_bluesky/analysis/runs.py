@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
 LEARN = "learn:"
+CHECK = "check"
+FILMS = ("deposit", "target")
+"""Stages of a campaign that make films."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,28 @@ class Experiment:
     rate: Array
     std: Array
     result: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, start: Mapping[str, Any], row: Mapping[str, Any]) -> Experiment:
+        """From the start document (uid, sources, geometry) and the primary event of a run.
+
+        Raises:
+            CatalogueError: there is no geometry, or a column is missing.
+        """
+        chamber = Chamber.from_start(start)
+        names = [*start.get("sources", ())]
+        missing = [k for k in ("gauge_pressure", *(f"{s}_power" for s in names)) if k not in row]
+        if missing:
+            raise CatalogueError(f"run {start['uid']}: its primary event has no {', '.join(missing)}")
+        return cls(
+            start=start,
+            chamber=chamber,
+            pressure_mTorr=float(row["gauge_pressure"]),
+            power_W={s: float(row[f"{s}_power"]) for s in names},
+            rate=np.array([float(row.get(f"{k}_rate", np.nan)) for k in chamber.sensors]),
+            std=np.array([float(row.get(f"{k}_rate_std", np.nan)) for k in chamber.sensors]),
+            result=row,
+        )
 
     @property
     def uid(self) -> str:
@@ -78,21 +103,7 @@ def read_experiment(run: Container) -> Experiment:
     table = read_table(run, "primary")
     if not len(table):
         raise CatalogueError(f"run {start['uid']} has no primary event: it was broken off before its result")
-    row: dict[str, Any] = table.to_dict(orient="records")[-1]
-    chamber = Chamber.from_start(start)
-    names = [*start.get("sources", ())]
-    missing = [k for k in ("gauge_pressure", *(f"{s}_power" for s in names)) if k not in row]
-    if missing:
-        raise CatalogueError(f"run {start['uid']}: its primary event has no {', '.join(missing)}")
-    return Experiment(
-        start=start,
-        chamber=chamber,
-        pressure_mTorr=float(row["gauge_pressure"]),
-        power_W={s: float(row[f"{s}_power"]) for s in names},
-        rate=np.array([float(row.get(f"{k}_rate", np.nan)) for k in chamber.sensors]),
-        std=np.array([float(row.get(f"{k}_rate_std", np.nan)) for k in chamber.sensors]),
-        result=row,
-    )
+    return Experiment.of(start, table.to_dict(orient="records")[-1])
 
 
 def read_experiments(client: Container, uids: Sequence[str], source: str, asker: Mapping[str, Any]) -> list[Experiment]:
@@ -132,11 +143,13 @@ class CampaignRuns:
         campaign: id, the uid of its first run.
         learned: by source, uids of the successful runs, in order.
         films: uids of the successful co-sputter runs.
+        checks: uids of the successful co-sputter runs without a film.
     """
 
     campaign: str
     learned: Mapping[str, tuple[str, ...]]
     films: tuple[str, ...]
+    checks: tuple[str, ...] = ()
 
 
 def read_campaign(client: Container, campaign: str) -> CampaignRuns:
@@ -147,16 +160,20 @@ def read_campaign(client: Container, campaign: str) -> CampaignRuns:
     """
     learned: dict[str, list[str]] = {}
     films: list[str] = []
+    checks: list[str] = []
     for row in decisions(client, campaign):
         stage, uid = str(row["stage"]), str(row["outcome_uid"])
         if row["outcome"] != "success":
             continue
         if stage.startswith(LEARN):
             learned.setdefault(stage.removeprefix(LEARN), []).append(uid)
-        else:
+        elif stage in FILMS:
             films.append(uid)
+        elif stage == CHECK:
+            checks.append(uid)
     return CampaignRuns(
         campaign,
         {k: tuple(dict.fromkeys(v)) for k, v in learned.items()},
         tuple(dict.fromkeys(films)),
+        tuple(dict.fromkeys(checks)),
     )

@@ -28,7 +28,8 @@ from sdl_bluesky.physics.geometry import Array
 
 METHOD = "level (power-scaled, fully Bayesian GP) x shares of the sensors (fully Bayesian GPs)"
 LEAST_RUNS = 3
-_SHARES = Prior(length=(1.5, 0.7), signal=(1.0, 0.7), constant=2.0, noise=Noise((0.017, 0.5), (0.002, 0.7)))
+READING = (0.017, 0.05)
+"""Usual scatter of a sensor's readings from run to run: relative, and in ng cm^-2 s^-1. How much it is, is learned."""
 _OUTSIDE = 0.05  # of the width of the learned range
 
 
@@ -66,6 +67,39 @@ class SourceSurface:
         spread = np.einsum("ab,bm,cb->acm", zero_sum, variance * q / (q - 1), zero_sum)
         cov = level**2 * spread + share[:, None] * share[None] * level_std**2
         return level * share, cov
+
+    def joint(self, x: ArrayLike) -> tuple[Array, Array]:
+        """Rates [m, q] and their covariance [m, q, m, q] between settings x [m, 2] as well as sensors; first order."""
+        x = np.asarray(x, dtype=float)
+        level, level_cov = self.level.predict(x)[0], self.level.covariance(x)
+        q = len(self.sensors)
+        if q == 1:
+            return level[:, None], level_cov[:, None, :, None]
+        logs = np.log(x)
+        share = np.stack([k.predict(logs)[0] for k in self.shares], axis=1)
+        share = share * (q / share.sum(axis=1, keepdims=True))
+        zero_sum = np.eye(q) - 1.0 / q
+        each = np.stack([k.covariance(logs) for k in self.shares]) * q / (q - 1)
+        cov = np.einsum("ab,bkl,cb,k,l->kalc", zero_sum, each, zero_sum, level, level)
+        cov += np.einsum("ka,lc,kl->kalc", share, share, level_cov)
+        return level[:, None] * share, cov
+
+    def scatter_covariance(self, x: ArrayLike) -> Array:
+        """Covariance [m, q, q] of one reading around the surface at x [m, 2]: part is common to the sensors, part is not.
+
+        The error of the reading's own slope comes on top.
+        """
+        x, q = np.asarray(x, dtype=float), len(self.sensors)
+        rate, _ = self.predict(x)
+        level = self.level.components(x)
+        mean, share = level.mixture_mean, rate / level.mixture_mean
+        cov = np.einsum("qm,rm,m->mqr", share, share, level.weight @ level.noise)
+        if q > 1:
+            parts = [k.components(np.log(x)) for k in self.shares]
+            own = mean**2 * np.stack([c.weight @ c.noise for c in parts]) * q / (q - 1) + self.absolute**2
+            zero_sum = np.eye(q) - 1.0 / q
+            cov += np.einsum("ab,bm,cb->mac", zero_sum, own, zero_sum)
+        return cov
 
     def grid(self, power_W: ArrayLike, pressure_mTorr: ArrayLike) -> tuple[Array, Array]:
         """Rate and standard error [q, pressure, power] on a grid, ng cm^-2 s^-1."""
@@ -159,12 +193,24 @@ def fit_surface(
     x, y, e = x[good], y[good][:, used], e[good][:, used]
     q, bounds = len(used), (power_W, pressure_mTorr)
     mean = y.mean(axis=1)
-    level = PowerScaledGP(bounds, seed=seed).fit(x, mean, np.sqrt((e**2).sum(axis=1)) / q)
+    level = PowerScaledGP(bounds, prior=_level_prior(q), seed=seed).fit(x, mean, np.sqrt((e**2).sum(axis=1)) / q)
     shares: list[Posterior] = []
     absolute = level.hyperparameters()["noise_absolute"][0] * float(np.sqrt(q))  # the level has that of the mean
     if q > 1:
         given = np.sqrt((e**2 + absolute**2) * (1.0 - 1.0 / q)) / mean[:, None]
         logs = tuple((float(np.log(low)), float(np.log(high))) for low, high in bounds)
-        model = FullyBayesianGP(logs, prior=_SHARES, seed=seed)
+        model = FullyBayesianGP(logs, prior=_share_prior(q), seed=seed)
         shares = [model.fit(np.log(x), y[:, k] / mean, given[:, k]) for k in range(q)]
     return SourceSurface(tuple(sensors[int(k)] for k in used), x, level, tuple(shares), absolute, tuple(findings))
+
+
+def _level_prior(sensors: int) -> Prior:
+    """Of the mean of the sensors: it scatters less than one of them, the less they have in common."""
+    relative, absolute = (k / np.sqrt(sensors) for k in READING)
+    return Prior(length=(1.5, 0.7), signal=(0.3, 0.7), constant=1.5, noise=Noise((relative, 0.6), (absolute, 0.7)))
+
+
+def _share_prior(sensors: int) -> Prior:
+    """Of a share: what the sensors have in common is not in it."""
+    relative = READING[0] * np.sqrt(1.0 - 1.0 / sensors)
+    return Prior(length=(2.0, 0.7), signal=(1.0, 0.7), constant=2.0, noise=Noise((relative, 0.5), (0.002, 0.7)))

@@ -2,7 +2,8 @@
 
 A study is a module with ``run(seeds, quick, tell) -> rows``: `seeds` the number of repetitions, `quick` a small
 version, `tell` a function for lines of text; each row is a mapping with "method", "case" and its figures. Without a
-number asked for, `seeds` is the study's constant ``SEEDS``, or None if it has none.
+number asked for, `seeds` is the study's constant ``SEEDS``, or None if it has none. A study may have
+``draw(seeds, quick, tell) -> {file name: PNG}`` for its figures.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from pathlib import Path
 from sdl_bluesky.errors import OutOfRange, UnknownName
 
 BENCHES: Mapping[str, str] = {
+    "balm": "sdl_bluesky.bench.balm",
+    "flux": "sdl_bluesky.bench.flux",
     "rbs-forward": "sdl_bluesky.bench.rbs_forward",
     "rbs-fit": "sdl_bluesky.bench.rbs_fit",
+    "health": "sdl_bluesky.bench.health",
+    "reactive": "sdl_bluesky.bench.reactive",
 }
 """The module of each study."""
+WITH_FIGURES = ("balm",)
 
 
 def run(
@@ -25,6 +31,7 @@ def run(
     json_file: Path | None = None,
     seeds: int | None = None,
     quick: bool = False,
+    figures: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Run a study, show its rows and write them.
@@ -34,13 +41,14 @@ def run(
         json_file: {"bench", "machine", "seeds", "quick", "rows"} goes here; its folder is made.
         seeds: number of repetitions; the study's own without it.
         quick: a small version of the study.
+        figures: its figures go into this folder, which is made.
         tell: called with lines of text.
 
     Returns:
         0; a study that cannot be done raises.
 
     Raises:
-        UnknownName: there is no such study.
+        UnknownName: there is no such study, or it has no figures though they are asked for.
         OutOfRange: fewer than one seed.
     """
     from sdl_bluesky.bench.machine import describe_machine
@@ -51,6 +59,9 @@ def run(
     if seeds is not None and seeds < 1:
         raise OutOfRange(f"a study needs one seed or more, not {seeds}")
     study = importlib.import_module(BENCHES[name])
+    draw = getattr(study, "draw", None)
+    if figures is not None and draw is None:
+        raise UnknownName("study with figures", name, WITH_FIGURES)
     count = getattr(study, "SEEDS", None) if seeds is None else seeds
     machine = describe_machine()
     tell(f"{name} on {machine['cpu']}, {machine['threads']} thread(s)")
@@ -59,4 +70,9 @@ def run(
     if json_file is not None:
         write_rows(json_file, {"bench": name, "machine": machine, "seeds": count, "quick": quick}, rows)
         tell(f"{len(rows)} rows in {json_file}")
+    if figures is not None and draw is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        for file, data in draw(count, quick, tell).items():
+            (figures / file).write_bytes(data)
+            tell(f"{figures / file}")
     return 0

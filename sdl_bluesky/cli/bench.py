@@ -17,10 +17,11 @@ def add(commands: Commands) -> None:
     bench.add_argument("name", metavar="NAME", help=", ".join(BENCHES))
     bench.add_argument("--json", type=Path, dest="json_file", metavar="FILE", help="write machine and rows here")
     bench.add_argument("--seeds", type=int, metavar="N", help="repeat with N seeds (default: the study's own number)")
+    bench.add_argument("--figures", type=Path, metavar="DIR", help="draw the study's figures into this folder")
     bench.add_argument("--quick", action="store_true", help="a small version, to see that it works")
 
 
 def _bench(options: argparse.Namespace) -> int:
     from sdl_bluesky import bench
 
-    return bench.run(options.name, options.json_file, options.seeds, options.quick, say)
+    return bench.run(options.name, options.json_file, options.seeds, options.quick, options.figures, say)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 from sdl_bluesky.cli.commands import Commands
 from sdl_bluesky.cli.terminal import Progress, say, show_summary
+from sdl_bluesky.errors import OutOfRange
 
 
 def add(commands: Commands) -> None:
@@ -25,11 +27,24 @@ def add(commands: Commands) -> None:
     demo.add_argument(
         "--speed", type=float, default=100.0, help="simulated seconds per second, 1 to 1000 (%(default)g)"
     )
+    demo.add_argument(
+        "--target",
+        metavar="Cu=0.6",
+        help="sputter: make a film of this composition in the middle (atomic fractions, as Cu=0.6,Sn=0.4): its powers are "
+        "designed, it is measured by RBS, and made again if it is not as wanted",
+    )
     demo.add_argument("--seed", type=int, default=0, help="of the twin and of the agents (%(default)d)")
 
 
 def _demo(options: argparse.Namespace) -> int:
-    if options.what == "sputter":
+    if options.target is not None and options.what != "sputter":
+        raise OutOfRange("--target belongs to `sdl demo sputter`: leave it out, or demonstrate sputter")
+    if options.target is not None:
+        from sdl_bluesky.demo import target
+
+        run_demo = partial(target.run_demo, target=target.parse_target(options.target))
+        what = "simulated sputter chamber and RBS end station"
+    elif options.what == "sputter":
         from sdl_bluesky.demo.sputter import run_demo
 
         what = "simulated sputter chamber"

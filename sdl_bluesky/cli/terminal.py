@@ -33,13 +33,26 @@ class Progress:
         now = time.monotonic()
         took = f"   {now - self._last:4.1f} s" if self._last is not None else ""
         where = "  ".join(f"{name} {value:7.2f}" for name, value in step.inputs.items())
-        found = ""
-        if step.row:
-            found = f"rate {step.row['rate']:7.2f} +- {step.row['rate_std']:.2f} ng cm^-2 s^-1"
+        found = _told(step.row or {}) if step.outcome == "success" else ""
         say(f"{step.step:3d}  {step.stage:10s} {where}  {found or step.outcome}{took}")
         if stop_reason:
             say(f"     {step.stage}: {stop_reason}")
         self._last = now
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """What an experiment found, in one line."""
+    if "rate" in row:
+        return f"rate {row['rate']:7.2f} +- {row['rate_std']:.2f} ng cm^-2 s^-1"
+    if "probability" in row and "fraction" in row:
+        columns = zip(row["elements"], row["fraction"], row["fraction_std"])
+        parts = ", ".join(f"{e} {100 * x[0]:.1f} +- {100 * std[0]:.1f} %" for e, x, std in columns)
+        return f"{parts}; in tolerance {row['probability']:.2f}"
+    if "misfit_probability" in row:
+        return "the rates add up" if row["kind"] == "none" else f"neighbours change the {row['kind']}"
+    if "accepted" in row:
+        return f"{sum(row['accepted'])} of {len(row['accepted'])} points are described by their fits"
+    return ""
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -61,7 +74,8 @@ def show_summary(summary: Mapping[str, Any], out: Path) -> None:
         (name, str(source["experiments"]), "e_rms_percent", f"{source['e_rms_percent']:.2f}")
         for name, source in summary["sources"].items()
     ]
-    for what, part in (("composition map", "composition"), ("composition by RBS", "rbs")):
+    parts = {"composition map": "composition", "composition by RBS": "rbs", "wanted composition": "target"}
+    for what, part in parts.items():
         figures = summary.get(part) or {}
         rows += [(what, "", key, f"{value:.4g}") for key, value in figures.items() if _is_figure(value)]
     show_table("compared with the hidden truth", ("what", "experiments", "figure", "value"), rows)

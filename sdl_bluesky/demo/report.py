@@ -15,6 +15,7 @@ from sdl_bluesky.data.analysis import Analysis, latest_analysis
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of
 from sdl_bluesky.demo import page
 from sdl_bluesky.demo.report_rbs import measured_film
+from sdl_bluesky.demo.report_target import best_run, target_section
 from sdl_bluesky.errors import CatalogueError
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def write_report(path: Path | str, summary: Mapping[str, Any], client: Container
     for source in sources:
         parts.append(_surface(client, campaign, source, [k for k in steps if k["stage"] == LEARN + source]))
     parts.append(_learning(sources, steps))
-    parts.append(_composition(client, campaign))
+    parts.append(target_section(start.get("campaign_file") or {}, steps, summary))
+    parts.append(_composition(client, campaign, best_run(steps)))
     parts.append(measured_film(client, campaign))
     parts.append(_provenance(client, campaign, sources, [str(run.item["id"]) for run in runs], steps))
     title = str(start.get("campaign_name") or start.get("sample") or "Campaign")
@@ -140,15 +142,17 @@ def _learning(sources: Sequence[str], steps: Sequence[Mapping[str, Any]]) -> str
     return f"<h2>Learning</h2>{page.image(image, 'learning curve')}<p>{text}</p>"
 
 
-def _composition(client: Container, campaign: str) -> str:
+def _composition(client: Container, campaign: str, run: str = "") -> str:
+    """The map of the film of a run, or the newest one."""
     try:
-        found = latest_analysis(client, COMPOSITION, campaign=campaign)
+        found = latest_analysis(client, COMPOSITION, campaign=campaign, **({"run": run} if run else {}))
     except CatalogueError as fault:
         return _missing("Composition", fault)
     a, meta = found.arrays, found.metadata
     elements = [str(k) for k in meta["elements"]]
     title = f"Film {meta.get('sample', '')}"
-    image = composition_figure(elements, a["composition"], a["composition_std"], a["x"], a["y"], title)
+    points = _check_points(client, str(meta.get("run", "")))
+    image = composition_figure(elements, a["composition"], a["composition_std"], a["x"], a["y"], title, points)
     row, column = a["composition"].shape[1] // 2, a["composition"].shape[2] // 2
     centre = ", ".join(
         f"{name} {100 * a['composition'][k, row, column]:.2f} ± {100 * a['composition_std'][k, row, column]:.2f} at. %"
@@ -166,6 +170,19 @@ def _composition(client: Container, campaign: str) -> str:
         f"<h2>Composition</h2>{page.image(image, title)}<p>Middle of the map: {page.text(centre)}.</p>{table}"
         + page.notes(meta.get("findings", ()))
     )
+
+
+def _check_points(client: Container, film: str) -> dict[tuple[float, float], dict[str, float]]:
+    """What backscattering said of a film, by place [mm]; {} if it was not measured."""
+    try:
+        found = latest_analysis(client, RBS, based_on=film) if film else None
+    except CatalogueError:
+        return {}
+    if found is None:
+        return {}
+    a, elements = found.arrays, [str(k) for k in found.metadata["elements"]]
+    rows = zip(a["x"], a["y"], a["fraction"], a["accepted"])
+    return {(float(x), float(y)): dict(zip(elements, map(float, f))) for x, y, f, good in rows if good > 0}
 
 
 _FIT_KEYS = ("ln_strength", "n", "diffuse", "square_radius_cm2")

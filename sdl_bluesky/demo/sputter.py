@@ -19,6 +19,7 @@ from sdl_bluesky.data.server import api_key
 from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.demo.report import write_report
+from sdl_bluesky.demo.target_figures import target_figures
 from sdl_bluesky.errors import SDLError, ServiceError
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.history import History, Step
@@ -106,11 +107,13 @@ def conclude(session: Session, campaign: str, seed: int | None = None) -> dict[s
     if session.analysis is not None:
         session.analysis.wait(ANALYSIS_S)
     wait_until_caught_up(home.log, session.client, CATCH_UP_S)
-    _, history = recall(session.client, campaign)
+    spec, history = recall(session.client, campaign)
     verdict = _judge(session, campaign, home.path / "judge.json")
     twin = session.lab.twin
     measured = film_figures(session.client, campaign, verdict)
     summary = summarise(history, verdict, seed if seed is not None else (twin.seed if twin else 0), measured)
+    if spec.target is not None:
+        summary |= target_figures(spec.target, history, verdict)
     (home.path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     write_report(home.path / "report.html", summary, session.client, campaign)
     return summary
@@ -128,7 +131,7 @@ def summarise(
         }
         for name, score in verdict["sources"].items()
     }
-    films = history.uids("deposit")
+    films = [*history.uids("deposit"), *history.uids("target")]
     score = verdict["composition"]
     composition = {key: score[key] for key in ("rms_percent", "centre_error", "coverage_90")} if score else {}
     return {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .liveness import Liveness
     from .machine import Machine
     from .making_safe import SafeStepResult, make_safe_now
-    from .mfc import MassFlowController
+    from .mfc import MassFlowController, ReactiveGas
     from .mover import Mover
     from .pausing import Pausing
     from .positioner import Positioner, check_all
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from .rbs.station import RBSStation, StationInterlock, make_station
     from .setup import configure_ophyd
     from .shutter import Shutter
-    from .spec import ChamberSpec, QCMSpec, SourceSpec
-    from .sputter import Source, Substrate
+    from .spec import ChamberSpec, QCMSpec, ReactiveSpec, SourceSpec
+    from .spectrometer import Spectrometer
+    from .sputter import NumberedSource, Source, Substrate
     from .status import Await, all_of, cause_of, until
     from .stream import QCMStream
     from .suspenders import SuspendOnAlarm, SuspendOnInterlock
@@ -70,11 +71,15 @@ _HOME = {
     "QCMStream": "stream",
     "RBSSpec": "rbs.spec",
     "RBSStation": "rbs.station",
+    "ReactiveGas": "mfc",
+    "ReactiveSpec": "spec",
     "SafeStepResult": "making_safe",
     "Severity": "base",
     "Shutter": "shutter",
+    "NumberedSource": "sputter",
     "Source": "sputter",
     "SourceSpec": "spec",
+    "Spectrometer": "spectrometer",
     "Spectrum": "rbs.spectrum",
     "Stage": "rbs.sample",
     "StationInterlock": "rbs.station",
@@ -111,6 +116,7 @@ __all__ = [
     "Machine",
     "MassFlowController",
     "Mover",
+    "NumberedSource",
     "Pausing",
     "Positioner",
     "ProcessClock",
@@ -118,11 +124,14 @@ __all__ = [
     "QCMStream",
     "RBSSpec",
     "RBSStation",
+    "ReactiveGas",
+    "ReactiveSpec",
     "SafeStepResult",
     "Severity",
     "Shutter",
     "Source",
     "SourceSpec",
+    "Spectrometer",
     "Spectrum",
     "Stage",
     "StationInterlock",

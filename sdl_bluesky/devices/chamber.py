@@ -14,18 +14,23 @@ from .gauge import Gauge
 from .interlock import AnyInterlock, Interlock
 from .liveness import Liveness
 from .machine import Machine
-from .mfc import MassFlowController
+from .mfc import MassFlowController, ReactiveGas
 from .mover import Mover
 from .pausing import Pausing
 from .qcm import QCM
 from .spec import ChamberSpec
-from .sputter import Source, Substrate
+from .spectrometer import Spectrometer
+from .sputter import NumberedSource, Source, Substrate
 from .stream import QCMStream
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Chamber(Machine):
-    """The devices of one sputter chamber. Made by `make_chamber`."""
+    """The devices of one sputter chamber. Made by `make_chamber`.
+
+    Attributes:
+        oxygen, spectrometer: None in a chamber without them.
+    """
 
     kind: ClassVar[str] = "chamber"
     launched_by: ClassVar[str] = "sdl ioc sputter"
@@ -42,6 +47,8 @@ class Chamber(Machine):
     interlock: AnyInterlock
     clock: Clock
     liveness: Liveness
+    oxygen: ReactiveGas | None = None
+    spectrometer: Spectrometer | None = None
 
     def __repr__(self) -> str:
         parts = f"sources {', '.join(self.sources)}; QCMs {', '.join(self.qcms)}"
@@ -71,13 +78,15 @@ class Chamber(Machine):
         found: list[LabDevice] = [*self.sources.values(), *self.qcms.values(), self.gas, self.gauge]
         if self.wide_gauge is not None:
             found.append(self.wide_gauge)
+        found += [device for device in (self.oxygen, self.spectrometer) if device is not None]
         found += [self.substrate, self.interlock, self.clock]
         return {device.name: device for device in found}
 
     @property
     def safe_owners(self) -> list[Pausing]:
-        """The substrate and every source."""
-        return [self.substrate, *self.sources.values()]
+        """The substrate, every source, and the oxygen if there is any."""
+        oxygen = [] if self.oxygen is None else [self.oxygen]
+        return [self.substrate, *self.sources.values(), *oxygen]
 
     @property
     def positioners(self) -> list[Mover]:
@@ -85,6 +94,10 @@ class Chamber(Machine):
         found: list[Mover] = []
         for source in self.sources.values():
             found += [source.power, source.shutter]
+        if self.oxygen is not None:
+            found.append(self.oxygen.flow)
+        if self.spectrometer is not None:
+            found.append(self.spectrometer.exposure)
         return [*found, self.gas.flow, self.substrate.shutter, self.substrate.angle]
 
     @property
@@ -95,8 +108,8 @@ class Chamber(Machine):
 
     @property
     def baseline(self) -> list[LabDevice]:
-        """What is worth recording at the start and the end of a run: everything."""
-        return list(self.devices.values())
+        """What is worth recording at the start and the end of a run: everything but spectra."""
+        return [device for device in self.devices.values() if device is not self.spectrometer]
 
     def identity_faults(self) -> list[str]:
         """Targets of another element than the lab file says."""
@@ -121,7 +134,7 @@ def make_chamber(prefix: str, spec: ChamberSpec, *, make: Callable[[Any], Any] =
 
     sources = {
         s.name: build(
-            Source,
+            NumberedSource if spec.has_target_numbers else Source,
             s.pv,
             s.name,
             spec=s,
@@ -135,6 +148,7 @@ def make_chamber(prefix: str, spec: ChamberSpec, *, make: Callable[[Any], Any] =
     interlock: Interlock = build(Interlock, spec.interlock, "interlock", labels={"safety"})
     liveness: Liveness = build(Liveness, "", "liveness", stale_after_s=spec.stale_after_s)
     liveness.watch_interlock(interlock)
+    reactive = spec.reactive
     chamber = Chamber(
         name=spec.name,
         prefix=prefix,
@@ -168,6 +182,21 @@ def make_chamber(prefix: str, spec: ChamberSpec, *, make: Callable[[Any], Any] =
         interlock=interlock,
         clock=build(ProcessClock if spec.has_clock else WallClock, spec.clock, "clock", labels={"clock"}),
         liveness=liveness,
+        oxygen=None
+        if reactive is None
+        else build(
+            ReactiveGas,
+            reactive.gas,
+            "oxygen",
+            max_flow_sccm=reactive.max_flow_sccm,
+            atol_sccm=reactive.flow_tolerance_sccm,
+            rtol=reactive.flow_tolerance_relative,
+            timeout_s=spec.flow_timeout_s,
+            labels={"gas"},
+        ),
+        spectrometer=None
+        if reactive is None
+        else build(Spectrometer, reactive.spectrometer, "spectrometer", labels={"detectors"}),
     )
     for device in chamber.devices.values():
         device.use_liveness(liveness)

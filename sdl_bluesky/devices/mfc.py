@@ -1,4 +1,4 @@
-"""A mass flow controller."""
+"""Mass flow controllers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from ophyd import Component as Cpt
 
-from .base import LabDevice
+from .base import LabDevice, put_now
+from .pausing import Pausing, SafeStep
 from .positioner import Positioner
 
 
@@ -36,3 +37,41 @@ class MassFlowController(LabDevice):
         super().__init__(prefix, name=name, **kwargs)
         self.flow.own_limits = (0.0, max_flow_sccm)
         self.flow.atol, self.flow.rtol, self.flow.timeout_s = atol_sccm, rtol, timeout_s
+
+
+class ReactiveGas(Pausing):
+    """Flow of a gas that reacts with targets and films, in sccm: part of the safe state is that it is closed.
+
+    Opening it needs the interlock. Args as those of `MassFlowController`.
+    """
+
+    flow = Cpt(
+        Positioner,
+        "FLOW",
+        unit="sccm",
+        atol=0.02,
+        rtol=0.01,
+        timeout_s=60.0,
+        safe_target=0.0,
+        needs_interlock=True,
+        kind="hinted",
+    )
+
+    def __init__(
+        self,
+        prefix: str = "",
+        *,
+        name: str,
+        max_flow_sccm: float = math.inf,
+        atol_sccm: float = 0.02,
+        rtol: float = 0.01,
+        timeout_s: float = 60.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(prefix, name=name, **kwargs)
+        self.flow.own_limits = (0.0, max_flow_sccm)
+        self.flow.atol, self.flow.rtol, self.flow.timeout_s = atol_sccm, rtol, timeout_s
+
+    def safe_steps(self) -> list[SafeStep]:
+        """Close it."""
+        return [(f"close {self.flow.name}", lambda: put_now(self.flow.setpoint, 0.0))]

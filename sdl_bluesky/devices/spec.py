@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sdl_bluesky.errors import LabFileError, OutOfRange
+from sdl_bluesky.errors import LabFileError, OutOfRange, UnknownName
 
 Vector = tuple[float, float, float]
 RESERVED_NAMES = ("gas", "gauge", "wide_gauge", "substrate", "interlock", "clock", "liveness", "qcm_stream")
+REACTIVE_NAMES = ("oxygen", "spectrometer")
 
 
 def _check_direction(owner: str, label: str, vector: Vector) -> None:
@@ -81,6 +83,36 @@ class QCMSpec:
 
 
 @dataclass(frozen=True)
+class ReactiveSpec:
+    """Oxygen, and the spectrometer that tells metal from gas.
+
+    Attributes:
+        lines_nm: a line of the metal of each source [nm].
+        reference_nm: line of argon that they are compared with.
+        resolution_nm: full width at half maximum of a line.
+        max_flow_sccm: the lab's own limit of the oxygen flow.
+        flow_tolerance_sccm, flow_tolerance_relative: a flow is reached when the readback is this close.
+        gas, spectrometer: PV stubs.
+    """
+
+    lines_nm: Mapping[str, float]
+    reference_nm: float = 811.5
+    resolution_nm: float = 1.2
+    max_flow_sccm: float = 10.0
+    flow_tolerance_sccm: float = 0.02
+    flow_tolerance_relative: float = 0.01
+    gas: str = "O2:"
+    spectrometer: str = "OES:"
+
+    def __post_init__(self) -> None:
+        numbers = {f"line of {k}": v for k, v in self.lines_nm.items()}
+        numbers |= {label: getattr(self, label) for label in ("reference_nm", "resolution_nm", "max_flow_sccm")}
+        for label, value in numbers.items():
+            if not (math.isfinite(value) and value > 0):
+                raise OutOfRange(f"reactive part: {label} is {value}; it must be a positive number")
+
+
+@dataclass(frozen=True)
 class ChamberSpec:
     """One sputter chamber with any number of sources and QCMs.
 
@@ -88,14 +120,17 @@ class ChamberSpec:
 
     Attributes:
         has_clock: the IOC publishes a process clock ({P}SIM:TIME); without it, process time is wall time.
+        has_target_numbers: the IOC counts the targets of each source ({P}S1:TARGET:NUMBER).
         stale_after_s: an IOC whose beat is older than this is taken as hung.
         gas, gauge, wide_gauge, substrate, interlock, clock: PV stubs; `wide_gauge=None` where there is none.
+        reactive: oxygen and spectrometer; None in a chamber without them.
     """
 
     sources: tuple[SourceSpec, ...]
     qcms: tuple[QCMSpec, ...]
     name: str = "chamber"
     has_clock: bool = True
+    has_target_numbers: bool = False
     max_flow_sccm: float = 200.0
     flow_tolerance_sccm: float = 0.5
     flow_tolerance_relative: float = 0.01
@@ -112,11 +147,14 @@ class ChamberSpec:
     substrate: str = "SUBSTRATE:"
     interlock: str = "INTERLOCK:"
     clock: str = "SIM:"
+    reactive: ReactiveSpec | None = None
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise LabFileError(f"{self.name}: a sputter chamber needs at least one source")
         names = [s.name for s in self.sources] + [q.name for q in self.qcms] + list(RESERVED_NAMES)
+        if self.reactive is not None:
+            names += REACTIVE_NAMES
         stubs = [s.pv for s in self.sources] + [q.pv for q in self.qcms]
         for label, found in (("name", names), ("PV stub", stubs)):
             twice = sorted(item for item, n in Counter(found).items() if n > 1)
@@ -128,3 +166,7 @@ class ChamberSpec:
         for qcm in self.qcms:
             if not qcm.name.isidentifier():
                 raise LabFileError(f"{self.name}: QCM name {qcm.name!r} is no identifier (letters, digits, _)")
+        known = [s.name for s in self.sources]
+        for name in self.reactive.lines_nm if self.reactive is not None else ():
+            if name not in known:
+                raise UnknownName("source with a line", name, known)

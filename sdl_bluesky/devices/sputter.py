@@ -101,6 +101,16 @@ class Source(Pausing):
         )
 
 
+class NumberedSource(Source):
+    """A source whose machine counts its targets, so that a new one of the same element is noticed.
+
+    Attributes:
+        target_number: how many targets the source has had, this one included.
+    """
+
+    target_number = Cpt(EpicsSignalRO, "TARGET:NUMBER", kind="normal", auto_monitor=True)
+
+
 class Substrate(Pausing):
     """The substrate: its shutter, its angle, and a fresh one on demand.
 

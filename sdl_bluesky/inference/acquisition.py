@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.errors import UnknownName
-from sdl_bluesky.inference.posterior import Components, Posterior
+from sdl_bluesky.inference.posterior import Components, Predictive
 from sdl_bluesky.physics.geometry import Array
 
-Acquisition = Callable[[Posterior, ArrayLike, ArrayLike], Array]
+Acquisition = Callable[[Predictive, ArrayLike, ArrayLike], Array]
 
 _NIPV_NODES = 32
 _NIPV_CHUNK = 64
@@ -38,26 +38,26 @@ def _noise(c: Components) -> float:
     return float((c.weight @ c.noise).mean())
 
 
-def balm(posterior: Posterior, candidates: ArrayLike, domain: ArrayLike) -> Array:
+def balm(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Array:
     """Entropy of the moment-matched mixture [q], nats."""
     c = posterior.components(candidates)
     return entropy(c.weight @ c.variance + c.spread + _noise(c))
 
 
-def alm(posterior: Posterior, candidates: ArrayLike, domain: ArrayLike) -> Array:
+def alm(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Array:
     """Entropy of a normal with the mean variance of the nodes [q], nats."""
     c = posterior.components(candidates)
     return entropy(c.weight @ c.variance + _noise(c))
 
 
-def bald(posterior: Posterior, candidates: ArrayLike, domain: ArrayLike) -> Array:
+def bald(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Array:
     """Information of a reading about the hyper-parameters [q], nats."""
     c = posterior.components(candidates)
     total = c.variance + c.noise
     return entropy(c.weight @ total + c.spread) - c.weight @ entropy(total)
 
 
-def nipv(posterior: Posterior, candidates: ArrayLike, domain: ArrayLike) -> Array:
+def nipv(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Array:
     """Minus the mean variance over the domain after a reading at each candidate [q], (unit of y)^2."""
     posterior = posterior.thinned(_NIPV_NODES)
     candidates = np.asarray(candidates, dtype=float)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.errors import OutOfRange, Unidentifiable
-from sdl_bluesky.inference.posterior import Data, Posterior, gram
+from sdl_bluesky.inference.posterior import Data, Model, Posterior, gram, matern
 from sdl_bluesky.inference.sampler import sample
 from sdl_bluesky.physics.geometry import Array
 
@@ -80,6 +80,24 @@ class FullyBayesianGP:
         x, low, high = self._checked(x)
         return (x - low) / (high - low), np.ones(len(x))
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the hyper-parameters."""
+        return (*(f"length_{i}" for i in range(len(self.bounds))), "signal", "noise_relative", "noise_absolute")
+
+    def kernel(self, theta: Array, z1: Array, b1: Array, z2: Array, b2: Array) -> Array:
+        """b1 b2 (constant^2 + signal^2 Matern-5/2) for every node: [m, n1, n2]."""
+        d = z1.shape[1]
+        out = matern(np.exp(theta[:, :d]), z1, z2)
+        out *= np.exp(2 * theta[:, d])[:, None, None]
+        out += self.prior.constant**2
+        out *= b1[:, None] * b2[None, :]
+        return out
+
+    def prior_variance(self, theta: Array, z: Array, b: Array) -> Array:
+        """Variance of b h for every node [m, n]."""
+        return (self.prior.constant**2 + np.exp(2 * theta[:, z.shape[1], None])) * b**2
+
     def _checked(self, x: ArrayLike) -> tuple[Array, Array, Array]:
         x, b = np.asarray(x, dtype=float), np.asarray(self.bounds, dtype=float)
         if x.ndim != 2 or x.shape[1] != len(b) or not np.all(np.isfinite(x)):
@@ -120,14 +138,14 @@ class FullyBayesianGP:
             y=(y - offset) / scale,
             given=(given / scale) ** 2,
             size=np.abs(y) / scale,
-            constant=self.prior.constant**2,
+            floor=np.ones_like(y),
         )
         p = self.prior
         d = z.shape[1]
         pairs = [p.length] * d + [p.signal, p.noise.relative, (p.noise.absolute[0] / scale, p.noise.absolute[1])]
         mean = np.log([m for m, _ in pairs])
         std = np.array([s for _, s in pairs])
-        nodes = sample(lambda theta: log_likelihood(data, theta), mean, std, nodes=self.nodes, seed=self.seed)
+        nodes = sample(lambda theta: log_likelihood(self, data, theta), mean, std, nodes=self.nodes, seed=self.seed)
         return Posterior(self, data, nodes, offset, scale)
 
 
@@ -139,7 +157,7 @@ class PowerScaledGP(FullyBayesianGP):
         power: column of the power.
     """
 
-    prior: Prior = field(default_factory=lambda: Prior(signal=(0.3, 0.7), constant=1.5))
+    prior: Prior = field(default_factory=lambda: Prior(length=(1.5, 0.8), signal=(0.3, 0.7), constant=1.5))
     power: int = 0
 
     def __post_init__(self) -> None:
@@ -162,12 +180,12 @@ class PowerScaledGP(FullyBayesianGP):
         return 0.0, scale if scale > 0 else float(np.abs(y).max()) or 1.0
 
 
-def log_likelihood(data: Data, theta: Array) -> Array:
-    """Log marginal likelihood [m] of hyper-parameters [m, d + 3] (logarithms of lengths, signal, the two noises)."""
+def log_likelihood(model: Model, data: Data, theta: Array) -> Array:
+    """Log marginal likelihood [m] of hyper-parameters [m, k] (logarithms, the last two those of the noises)."""
     n = data.y.size
     noise = data.noise(theta)
     k = np.empty((len(theta), n + 1, n + 1))
-    k[:, :n, :n] = gram(data, theta)
+    k[:, :n, :n] = gram(model, data, theta)
     # y as a further row: the last row of the Cholesky factor is then L^-1 y; the corner only has to be large enough
     k[:, n, :n] = k[:, :n, n] = data.y
     k[:, n, n] = 1.0 + 2.0 * (data.y @ data.y) / noise.min(axis=1)
@@ -176,6 +194,6 @@ def log_likelihood(data: Data, theta: Array) -> Array:
     except np.linalg.LinAlgError:
         if len(theta) == 1:
             return np.array([-np.inf])
-        return np.concatenate([log_likelihood(data, theta[i : i + 1]) for i in range(len(theta))])
+        return np.concatenate([log_likelihood(model, data, theta[i : i + 1]) for i in range(len(theta))])
     log_det = np.log(np.diagonal(root, axis1=1, axis2=2)[:, :n]).sum(axis=1)
     return -0.5 * np.sum(root[:, n, :n] ** 2, axis=1) - log_det - 0.5 * n * np.log(2 * np.pi)

@@ -29,7 +29,7 @@ class Data:
         y: readings [n].
         given: known noise variance [n].
         size: size of the readings, what the relative noise is relative to [n].
-        constant: variance of the constant of h.
+        floor: what the absolute noise is multiplied by [n].
     """
 
     z: Array
@@ -37,46 +37,58 @@ class Data:
     y: Array
     given: Array
     size: Array
-    constant: float
+    floor: Array
 
     def noise(self, theta: Array) -> Array:
         """Noise variance of the readings for every node [m, n]."""
         relative, absolute = np.exp(2 * theta[:, -2, None]), np.exp(2 * theta[:, -1, None])
-        return relative * self.size**2 + absolute + self.given
+        return relative * self.size**2 + absolute * self.floor**2 + self.given
 
 
 class Model(Protocol):
-    """What a posterior needs of its model."""
+    """What a posterior needs of its model. Hyper-parameters are logarithms; the last two are the noises."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the hyper-parameters."""
+        ...
 
     def transform(self, x: ArrayLike) -> tuple[Array, Array]:
-        """Inputs as the kernel sees them, and the factor b."""
+        """Inputs as the kernel sees them [n, k], and the factor b [n]."""
+        ...
+
+    def kernel(self, theta: Array, z1: Array, b1: Array, z2: Array, b2: Array) -> Array:
+        """Covariance of the latent quantity for every node: [m, n1, n2]."""
+        ...
+
+    def prior_variance(self, theta: Array, z: Array, b: Array) -> Array:
+        """The diagonal of the kernel of z with itself: [m, n]."""
         ...
 
 
-def kernel(constant: float, theta: Array, z1: Array, b1: Array, z2: Array, b2: Array) -> Array:
-    """b1 b2 (constant + signal^2 Matern-5/2) for every node: [m, n1, n2]."""
-    d = z1.shape[-1]
-    r = np.zeros((len(theta), len(z1), len(z2)))
-    for k in range(d):
+def matern(lengths: Array, z1: Array, z2: Array) -> Array:
+    """Matern-5/2 correlation (1 + r + r^2/3) exp(-r), r = sqrt(5) |dz / length|, for every row of lengths [m, k].
+
+    Returns [m, n1, n2].
+    """
+    r = np.zeros((len(lengths), len(z1), len(z2)))
+    for k in range(lengths.shape[1]):
         square = (z1[:, None, k] - z2[None, :, k]) ** 2
-        r += (5.0 * np.exp(-2 * theta[:, k]))[:, None, None] * square
+        r += (5.0 * lengths[:, k] ** -2)[:, None, None] * square
     np.sqrt(r, out=r)
     out = r / 3.0
     out += 1.0
     out *= r
-    out += 1.0  # 1 + r + r^2 / 3
+    out += 1.0
     np.negative(r, out=r)
     np.exp(r, out=r)
     out *= r
-    out *= np.exp(2 * theta[:, d])[:, None, None]
-    out += constant
-    out *= b1[:, None] * b2[None, :]
     return out
 
 
-def gram(data: Data, theta: Array) -> Array:
+def gram(model: Model, data: Data, theta: Array) -> Array:
     """Covariance of the readings, noise included, for every node: [m, n, n]."""
-    out = kernel(data.constant, theta, data.z, data.b, data.z, data.b)
+    out = model.kernel(theta, data.z, data.b, data.z, data.b)
     n = len(data.b)
     out[:, np.arange(n), np.arange(n)] += data.noise(theta)
     return out
@@ -109,6 +121,24 @@ class Components:
         return self.weight @ (self.mean - self.mixture_mean) ** 2
 
 
+class Predictive(Protocol):
+    """What agents and acquisitions need of a posterior, of whatever model: see `Posterior`."""
+
+    def components(self, x: ArrayLike) -> Components: ...  # noqa: D102
+
+    def predict(self, x: ArrayLike) -> tuple[Array, Array]: ...  # noqa: D102
+
+    def node_covariance(self, x1: ArrayLike, x2: ArrayLike) -> Array: ...  # noqa: D102
+
+    def log_predictive_density(self, x: ArrayLike, y: ArrayLike, y_std: ArrayLike | None = None) -> Array: ...  # noqa: D102
+
+    def hyperparameters(self) -> dict[str, tuple[float, float]]: ...  # noqa: D102
+
+    def thinned(self, nodes: int) -> Predictive: ...  # noqa: D102
+
+    def believe(self, x: ArrayLike) -> Predictive: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Posterior:
     """Posterior of the latent, noise-free quantity. Made by `FullyBayesianGP.fit`.
@@ -129,18 +159,19 @@ class Posterior:
     @cached_property
     def _solved(self) -> tuple[Array, Array]:
         """Inverse Cholesky factor [m, n, n], and its product with y [m, 1, n]."""
-        inverse = np.asarray(np.linalg.inv(np.linalg.cholesky(gram(self.data, self.nodes.theta))), dtype=np.float64)
+        root = np.linalg.cholesky(gram(self.model, self.data, self.nodes.theta))
+        inverse = np.asarray(np.linalg.inv(root), dtype=np.float64)
         return inverse, (inverse @ self.data.y)[:, None, :]
 
     def _reach(self, z: Array, b: Array) -> Array:
         """L^-1 k(data, x) for every node [m, n, q]."""
-        return self._solved[0] @ kernel(self.data.constant, self.nodes.theta, self.data.z, self.data.b, z, b)
+        return self._solved[0] @ self.model.kernel(self.nodes.theta, self.data.z, self.data.b, z, b)
 
     def components(self, x: ArrayLike) -> Components:
         """Prediction of each node at x [q, d]."""
         z, b = self.model.transform(x)
         theta = self.nodes.theta
-        prior = (self.data.constant + np.exp(2 * theta[:, -3, None])) * b**2
+        prior = self.model.prior_variance(theta, z, b)
         mean, variance = np.empty_like(prior), np.empty_like(prior)
         for i in range(0, len(b), _CHUNK):
             q = slice(i, i + _CHUNK)
@@ -160,7 +191,7 @@ class Posterior:
     def node_covariance(self, x1: ArrayLike, x2: ArrayLike) -> Array:
         """Latent covariance of each node between x1 [q1, d] and x2 [q2, d]: [m, q1, q2]."""
         (z1, b1), (z2, b2) = self.model.transform(x1), self.model.transform(x2)
-        out = kernel(self.data.constant, self.nodes.theta, z1, b1, z2, b2)
+        out = self.model.kernel(self.nodes.theta, z1, b1, z2, b2)
         out -= np.swapaxes(self._reach(z1, b1), 1, 2) @ self._reach(z2, b2)
         out *= self.scale**2
         return out
@@ -196,8 +227,7 @@ class Posterior:
 
     def hyperparameters(self) -> dict[str, tuple[float, float]]:
         """Median and logarithmic spread of each hyper-parameter; lengths in units of the bounds, noises as `Noise`."""
-        theta, w = self.nodes.theta, self.nodes.weight
-        names = [*(f"length_{i}" for i in range(theta.shape[1] - 3)), "signal", "noise_relative", "noise_absolute"]
+        theta, w, names = self.nodes.theta, self.nodes.weight, self.model.parameters
         mean = w @ theta
         spread = np.sqrt(w @ (theta - mean) ** 2)
         unit = np.array([1.0] * (len(names) - 1) + [self.scale])
@@ -224,5 +254,6 @@ class Posterior:
             y=np.concatenate([old.y, y]),
             given=np.concatenate([old.given, np.zeros_like(y)]),
             size=np.concatenate([old.size, size]),
+            floor=np.concatenate([old.floor, np.ones_like(y)]),
         )
         return replace(self, data=data)

@@ -33,6 +33,20 @@ def atomic_masses(elements: Sequence[str]) -> Array:
     return np.array([atomic_mass(e) for e in elements])
 
 
+def mass_densities(elements: Sequence[str]) -> Array:
+    """Densities [e] of the solid elements in g cm^-3.
+
+    Raises:
+        OutOfRange: the density of one is not known.
+    """
+    atomic_masses(elements)
+    found = [periodictable.elements.symbol(e).density for e in elements]
+    for element, density in zip(elements, found):
+        if density is None:
+            raise OutOfRange(f"the density of {element} is not known: give the time of the deposition, not a thickness")
+    return np.array(found, dtype=float)
+
+
 def atomic_fractions(mass_rates: ArrayLike, masses: ArrayLike) -> Array:
     """Atomic fractions [e, ...] from mass rates [e, ...] (any one unit) and atomic masses [e].
 

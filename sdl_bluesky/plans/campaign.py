@@ -7,6 +7,7 @@ in documents: given the history that the catalogue tells, it goes on where the l
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,9 @@ from sdl_bluesky.devices import Chamber
 from sdl_bluesky.errors import CampaignError, IngestError, PlasmaError, SDLError, WeakSignal
 from sdl_bluesky.plans.campaign_file import CampaignFile, Learn
 from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
-from sdl_bluesky.plans.history import History, Step, feed, row_of
+from sdl_bluesky.plans.designer import Designer
+from sdl_bluesky.plans.film_stages import EndStation, check_stage, target_stage
+from sdl_bluesky.plans.history import REFUSED, History, Step, failure_of, feed, row_of
 from sdl_bluesky.plans.preflight import check_campaign
 from sdl_bluesky.plans.record import Record
 from sdl_bluesky.plans.settings import SputterSettings
@@ -45,6 +48,7 @@ class Part:
     history: History
     observer: Observer | None
     record: Record
+    end_station: EndStation | None = None
 
 
 def agent_for(spec: CampaignFile, source: str) -> Any:
@@ -55,6 +59,8 @@ def agent_for(spec: CampaignFile, source: str) -> Any:
         "objective": "rate",
         "budget": learn.experiments,
         "seed": spec.seed * 1009 + list(spec.learn).index(source),
+        "extinction": learn.extinction,
+        "target_life": learn.target_life,
     }
     if learn.agent != "balm":
         return make_agent(learn.agent, **common)
@@ -66,6 +72,13 @@ def agent_for(spec: CampaignFile, source: str) -> Any:
         initial=learn.initial,
         tolerance=None if learn.tolerance is None else learn.tolerance / 100.0,
     )
+
+
+def agent_of(spec: CampaignFile, source: str, history: History) -> Any:
+    """The agent of a source, with all that a campaign has learned of it."""
+    agent = agent_for(spec, source)
+    feed(agent, history.of(f"learn:{source}"))
+    return agent
 
 
 def _write(record: Record, values: Mapping[str, Any]) -> MsgGenerator[None]:
@@ -90,8 +103,10 @@ def run_campaign(
     history: History | None = None,
     md: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
+    geometry: Mapping[str, Any] | None = None,
+    end_station: EndStation | None = None,
 ) -> MsgGenerator[History]:
-    """Learn every source of a campaign and make its film.
+    """Learn every source of a campaign, check whether their rates add up, and make its film or films.
 
     Args:
         chamber: real or simulated.
@@ -100,6 +115,8 @@ def run_campaign(
         history: what was done before, from the catalogue; None for a new campaign.
         md: more metadata for the campaign's start document.
         observer: called after each decision with the step and the reason to stop, if any; for progress displays.
+        geometry: of the chamber, as in start documents; needed by checks and by a target.
+        end_station: where films are measured, if the campaign file says so.
 
     Returns:
         The history, completed.
@@ -108,7 +125,7 @@ def run_campaign(
         SDLError: a fault of the campaign file, before anything moves; or what ended the campaign. The decisions made by
             then are in the documents.
     """
-    check_campaign(chamber, spec, settings)
+    check_campaign(chamber, spec, settings, geometry=geometry, end_station=end_station is not None)
     past = history or History()
     start = {
         "plan_name": "run_campaign",
@@ -117,12 +134,12 @@ def run_campaign(
         "campaign_name": spec.name,
         "campaign_file": spec.as_document(),
         "sample": spec.sample,
-        "sources": list(dict.fromkeys([*spec.learn, *(spec.deposit.powers if spec.deposit else {})])),
+        "sources": list(dict.fromkeys([*spec.learn, *spec.film_sources])),
         "agent_seed": spec.seed,
         **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
         **(md or {}),
     }
-    part = Part(chamber, spec, settings, past, observer, Record(STREAM, FIELDS))
+    part = Part(chamber, spec, settings, past, observer, Record(STREAM, FIELDS), end_station)
     opened: list[str] = []
 
     def stages() -> MsgGenerator[None]:
@@ -130,6 +147,11 @@ def run_campaign(
         past.last_run = opened[0]
         for source in spec.learn:
             yield from _learn(part, source)
+        if geometry is not None and (spec.check_count or spec.target is not None):
+            designer = Designer(spec, geometry, past, lambda source: agent_of(spec, source, past))
+            yield from check_stage(part, _do, designer)
+            if spec.target is not None:
+                yield from target_stage(part, _do, designer)
         if spec.deposit is not None:
             yield from _deposit(part)
 
@@ -166,16 +188,30 @@ def _learn(part: Part, source: str) -> MsgGenerator[None]:
                 part.settings,
                 sample=part.spec.sample,
                 sensor=sensor,
+                careful_below=agent.careful_below(point),
                 md=md,
             )
 
         def learned(data: Mapping[str, Any], suggestion_id: str = suggestion_id) -> dict[str, Any]:
             row = row_of(data, source, sensor, suggestion_id)
-            agent.ingest([row])
+            try:
+                agent.ingest([row])
+            except IngestError as fault:
+                if row.get("crystal_life", math.inf) > 0:
+                    raise
+                raise CampaignError(
+                    f"the crystal of {sensor} is dead: replace it, then `sdl campaign resume` measures this point again",
+                    failure_of(fault, row),
+                ) from fault
             return row
 
-        def failed(point: dict[str, float] = point, suggestion_id: str = suggestion_id) -> None:
-            agent.register_failures([{"_id": suggestion_id, **point}])
+        def failed(
+            fault: SDLError, point: dict[str, float] = point, suggestion_id: str = suggestion_id
+        ) -> dict[str, Any]:
+            refused = agent.refused[-1]["row"] if isinstance(fault, IngestError) else None
+            told = failure_of(fault, refused)
+            agent.register_failures([{"_id": suggestion_id, **point, **told}])
+            return told
 
         yield from _do(part, decision, experiment, learned, failed, agent.should_stop)
         stop, _ = agent.should_stop()
@@ -208,7 +244,7 @@ def _deposit(part: Part) -> MsgGenerator[None]:
             md=md,
         )
 
-    yield from _do(part, decision, experiment, lambda _: {}, lambda: None, lambda: (True, "the film was the last step"))
+    yield from _do(part, decision, experiment, lambda _: {}, lambda _: {}, lambda: (True, "the film was the last step"))
     last = part.history.steps[-1]
     if last.outcome != "success":
         raise CampaignError(f"the film could not be made as the campaign file says; see run {last.uid}", part.history)
@@ -219,7 +255,7 @@ def _do(
     decision: Decision,
     experiment: Callable[[dict[str, Any]], MsgGenerator[Measurement]],
     learned: Callable[[Mapping[str, Any]], dict[str, Any]],
-    failed: Callable[[], None],
+    failed: Callable[[SDLError], dict[str, Any]],
     should_stop: Callable[[], tuple[bool, str]],
 ) -> MsgGenerator[None]:
     """One step: adopt a completed experiment or do it, learn from it, write the decision."""
@@ -240,16 +276,21 @@ def _do(
             )
             uid, data = measurement.uid, measurement.data
         row = learned(data)
-        step, values = decision.closed("success", uid, row=row, adopted=orphan is not None, stop=should_stop())
+        adopted = orphan is not None
+        step, values = decision.closed("success", uid, row=row, data=data, adopted=adopted, stop=should_stop())
     except FAILURES as fault:
         log.warning("step %d (%s) failed: %s", decision.step, decision.stage, fault)
-        failed()
-        step, values = decision.closed("failed", _run_of(fault), reason=str(fault), stop=should_stop())
+        told = failed(fault)
+        step, values = decision.closed(
+            "failed", _run_of(fault) or uid, row=told or None, reason=str(fault), stop=should_stop()
+        )
     except RunEngineControlException:
         raise
     except Exception as fault:
         reason = str(fault) if isinstance(fault, SDLError) else repr(fault)
-        _, values = decision.closed("aborted", _run_of(fault), reason=reason)
+        told = getattr(fault, "partial", None)
+        row = told if isinstance(told, dict) and REFUSED in told else None
+        _, values = decision.closed("aborted", _run_of(fault) or uid, row=row, reason=reason)
         yield from _write(part.record, values)
         raise
     yield from _write(part.record, values)

@@ -24,6 +24,7 @@ FIELDS = {
     "acquisition_value": Field("number"),
     "prediction_mean": Field("number", UNIT),
     "prediction_std": Field("number", UNIT),
+    "expected": Field("string", source="JSON: composition that a designed film should have, and its probability"),
     "considered": Field("string", source="JSON: the best alternatives with their acquisition values"),
     "based_on": Field("string", source="JSON: uids of the runs that the agent knew"),
     "outcome": Field("string", source="success, failed or aborted"),
@@ -58,6 +59,7 @@ class Decision:
         uid: str,
         *,
         row: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
         reason: str = "",
         adopted: bool = False,
         stop: tuple[bool, str] = (False, ""),
@@ -75,6 +77,7 @@ class Decision:
             "acquisition_value": acquisition.get("value", math.nan),
             "prediction_mean": prediction.get("mean", math.nan),
             "prediction_std": prediction.get("std", math.nan),
+            "expected": json.dumps(self.explain.get("expected")),
             "considered": json.dumps(self.explain.get("alternatives") or []),
             "based_on": json.dumps(list(self.based_on)),
             "outcome": outcome,
@@ -86,6 +89,13 @@ class Decision:
             "stop_reason": stop[1],
         }
         step = Step(
-            self.step, self.stage, self.suggestion_id, dict(self.inputs), outcome, uid, dict(row) if row else None
+            self.step,
+            self.stage,
+            self.suggestion_id,
+            dict(self.inputs),
+            outcome,
+            uid,
+            dict(row) if row else None,
+            dict(data) if data else None,
         )
         return step, values

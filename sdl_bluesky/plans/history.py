@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sdl_bluesky.errors import CampaignError
+from sdl_bluesky.errors import CampaignError, IngestError, PlasmaError
+
+REFUSED = "refused"
+"""Key of a failure's row under which the row stands that the agent refused."""
 
 Outcome = Literal["success", "failed", "aborted"]
 
@@ -30,7 +35,8 @@ class Step:
         inputs: the suggested point.
         outcome: "success", "failed" (the experiment told that the point cannot be measured) or "aborted" (it tells nothing).
         uid: run of the experiment; empty if none was opened.
-        row: what the agent ingested: readbacks, outcome, its standard error; None unless it was a success.
+        row: what the agent was told: of a success readbacks, outcome, its standard error; of a failure see `failure_of`.
+        data: primary event of the experiment; None unless it was a success.
     """
 
     step: int
@@ -40,6 +46,7 @@ class Step:
     outcome: Outcome
     uid: str
     row: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
 
 
 @dataclass
@@ -83,8 +90,30 @@ def feed(agent: Learner, steps: Iterable[Step]) -> None:
             if step.row is None:
                 raise CampaignError(f"step {step.step} is a success without data: its run {step.uid} cannot be read")
             agent.ingest([step.row])
-        elif step.outcome == "failed":
-            agent.register_failures([{"_id": step.suggestion_id, **step.inputs}])
+            continue
+        told = {"_id": step.suggestion_id, **step.inputs, **(step.row or {})}
+        if REFUSED in told:
+            with suppress(IngestError):  # so that it stands among what the agent refused
+                agent.ingest([told[REFUSED]])
+        if step.outcome == "failed":
+            agent.register_failures([told])
+
+
+def failure_of(fault: BaseException, row: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What an agent is told of a failed experiment, besides the point.
+
+    Args:
+        fault: what ended the experiment.
+        row: what it found, if the agent refused it.
+
+    Returns:
+        ``plasma`` 0 with ``lit_pressure`` and ``out_pressure`` [mTorr] of a plasma that went out; ``refused`` the row.
+    """
+    told: dict[str, Any] = {} if row is None else {REFUSED: dict(row)}
+    if isinstance(fault, PlasmaError) and fault.out_pressure_mTorr is not None:
+        seen = {"lit_pressure": fault.lit_pressure_mTorr, "out_pressure": fault.out_pressure_mTorr}
+        told |= {"plasma": 0, **{k: v for k, v in seen.items() if v is not None and math.isfinite(v)}}
+    return told
 
 
 def row_of(data: Mapping[str, Any], source: str, sensor: str, suggestion_id: str) -> dict[str, Any]:
@@ -97,11 +126,13 @@ def row_of(data: Mapping[str, Any], source: str, sensor: str, suggestion_id: str
         suggestion_id: of the suggestion that it answers.
 
     Returns:
-        power [W], pressure [mTorr], rate and rate_std [ng cm^-2 s^-1], ``_id``.
+        power [W], pressure [mTorr], rate and rate_std [ng cm^-2 s^-1], ``_id``; where the run tells it, ``crystal_life``
+        [%], ``saturated`` (0 or 1) and ``energy`` on the target [kWh].
 
     Raises:
         CampaignError: a column is missing.
     """
+    more = {"crystal_life": f"{sensor}_life", "saturated": f"{sensor}_saturated", "energy": f"{source}_energy"}
     try:
         return {
             "_id": suggestion_id,
@@ -109,6 +140,7 @@ def row_of(data: Mapping[str, Any], source: str, sensor: str, suggestion_id: str
             "pressure": float(data["gauge_pressure"]),
             "rate": float(data[f"{sensor}_rate"]),
             "rate_std": float(data[f"{sensor}_rate_std"]),
+            **{key: float(data[col]) for key, col in more.items() if col in data and math.isfinite(data[col])},
         }
     except KeyError as fault:
         raise CampaignError(f"the measurement has no column {fault}: it was not made by measure_rate") from fault

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sdl_bluesky.analysis.runs import CHECK
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
 from sdl_bluesky.data.catalogue import campaigns, find_run, find_runs, read_table
 from sdl_bluesky.errors import CampaignError, CatalogueError
-from sdl_bluesky.plans.campaign import agent_for
+from sdl_bluesky.plans.campaign import agent_for, agent_of
 from sdl_bluesky.plans.campaign_file import CampaignFile
-from sdl_bluesky.plans.history import History, Step, feed, row_of
+from sdl_bluesky.plans.designer import Designer
+from sdl_bluesky.plans.history import REFUSED, History, Step, feed, row_of
+from sdl_bluesky.plans.knowledge import MEASURE, TARGET
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -51,10 +54,13 @@ def recall(client: Container, campaign: str) -> tuple[CampaignFile, History]:
     for row in decisions(client, campaign):
         history.steps.append(_step(client, spec, row))
     known = {step.suggestion_id for step in history.steps if step.outcome != "aborted"}
+    refused = {step.uid for step in history.steps if REFUSED in (step.row or {})}
     for run in find_runs(client, campaign=campaign).values():
         start, stop = start_of(run), stop_of(run) or {}
         suggestion_id = str(start.get("suggestion_id", ""))
-        if suggestion_id and suggestion_id not in known and stop.get("exit_status") == "success":
+        done = stop.get("exit_status") == "success" and run.item["id"] not in refused
+        done = done and start.get("stage") != MEASURE  # spectra are not reduced: the film is measured again
+        if suggestion_id and suggestion_id not in known and done:
             history.orphans[suggestion_id] = (str(run.item["id"]), primary(run))
     return spec, history
 
@@ -79,11 +85,16 @@ def _sensor(client: Container, spec: CampaignFile, run: Container) -> str:
 
 
 def _step(client: Container, spec: CampaignFile, row: Mapping[str, Any]) -> Step:
-    stage, uid, data = str(row["stage"]), str(row["outcome_uid"]), None
+    stage, uid, name = str(row["stage"]), str(row["outcome_uid"]), str(row["suggestion_id"])
+    told = dict(row["outcome_row"]) if isinstance(row["outcome_row"], Mapping) else None
+    data: dict[str, Any] | None = None
     if row["outcome"] == "success" and stage.startswith("learn:"):
         run = find_run(client, uid)
-        data = row_of(primary(run), stage.removeprefix("learn:"), _sensor(client, spec, run), str(row["suggestion_id"]))
-    return Step(int(row["step"]), stage, str(row["suggestion_id"]), dict(row["inputs"]), row["outcome"], uid, data)
+        data = primary(run)
+        told = row_of(data, stage.removeprefix("learn:"), _sensor(client, spec, run), name)
+    elif row["outcome"] == "success":
+        data = told if stage == MEASURE else primary(find_run(client, uid))
+    return Step(int(row["step"]), stage, name, dict(row["inputs"]), row["outcome"], uid, told, data)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,7 @@ def replay(client: Container, campaign: str) -> Iterator[Replayed]:
         CampaignError: the campaign has no decision of an agent.
     """
     spec, history = recall(client, campaign)
+    geometry = start_of(campaign_chain(client, campaign)[0]).get("geometry")
     found = False
     for source, learn in spec.learn.items():
         steps = history.of(f"learn:{source}")
@@ -121,5 +133,26 @@ def replay(client: Container, campaign: str) -> Iterator[Replayed]:
             proposed = {name: float(point[name]) for name in ranges}
             difference = max(abs(proposed[n] - step.inputs[n]) / (high - low) for n, (low, high) in ranges.items())
             yield Replayed(step.step, step.stage, step.inputs, proposed, difference)
+    if geometry is not None:
+        for again in _films_again(spec, geometry, history):
+            found = True
+            yield again
     if not found:
         raise CampaignError(f"campaign {campaign} has no decision of an agent yet")
+
+
+def _films_again(spec: CampaignFile, geometry: Mapping[str, Any], history: History) -> Iterator[Replayed]:
+    """Checks and films, chosen again; a time is compared relative to itself."""
+    for i, step in enumerate(history.steps):
+        if step.stage not in (CHECK, TARGET) or not step.inputs:
+            continue
+        before = History(history.campaign, history.last_run, history.steps[:i])
+        designer = Designer(spec, geometry, before, lambda source, past=before: agent_of(spec, source, past))
+        proposal = designer.next_check() if step.stage == CHECK else designer.next_film()
+        if proposal is None:
+            raise CampaignError(f"step {step.step} of campaign {history.campaign} is a check too many")
+        box, proposed = designer.box(), proposal.inputs
+        widths = {k: high - low for k, (low, high) in {**box.power_W, "pressure": box.pressure_mTorr}.items()}
+        widths = {k: widths.get(k) or abs(value) for k, value in step.inputs.items()}
+        difference = max(abs(proposed.get(k, 0.0) - value) / widths[k] for k, value in step.inputs.items())
+        yield Replayed(step.step, step.stage, step.inputs, proposed, difference)

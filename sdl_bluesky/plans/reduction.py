@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdl_bluesky.analysis.rates import TIME, Window, reduce_run
-from sdl_bluesky.errors import DeviceError, PlasmaError
+from sdl_bluesky.errors import DeviceError
+from sdl_bluesky.plans.conditions import went_out
 from sdl_bluesky.plans.record import Field
 from sdl_bluesky.plans.settings import SputterSettings
 
@@ -32,12 +33,25 @@ def check_plasma(rows: Rows, powers: Mapping[str, float], use: NDArray[np.bool_]
         use: which rows count [n].
 
     Raises:
-        PlasmaError: names source, pressure and power.
+        PlasmaError: names source, pressures before and after, and power.
     """
+    pressure = np.asarray(rows["gauge_pressure"], dtype=float)
     for source, power in powers.items():
-        if np.any(rows[f"{source}_plasma"][use] < 0.5):
-            pressure = float(np.nanmean(rows["gauge_pressure"][use]))
-            raise PlasmaError(f"the plasma of {source} went out at {power:g} W and {pressure:.2f} mTorr")
+        dark = np.asarray(rows[f"{source}_plasma"]) < 0.5
+        if np.any(dark & use):
+            first = int(np.argmax(dark))
+            before, after = pressure[:first], pressure[first:]
+            before, after = before[np.isfinite(before)], after[np.isfinite(after)]
+            raise went_out(
+                source, power, float(before[-1]) if before.size else None, float(after[0]) if after.size else np.nan
+            )
+
+
+def is_stuck(frequency_Hz: NDArray[Any]) -> bool:
+    """Whether a sensor gave one and the same frequency [n] all the time, or none at all: it follows no more."""
+    f = np.asarray(frequency_Hz, dtype=float)
+    f = f[np.isfinite(f)]
+    return f.size == 0 or (f.size > 1 and float(np.ptp(f)) == 0.0)
 
 
 def good_enough(
@@ -69,7 +83,11 @@ def good_enough(
 
 
 def result(
-    rows: Rows, window: Window, f0_Hz: Mapping[str, float], powers: Mapping[str, float]
+    rows: Rows,
+    window: Window,
+    f0_Hz: Mapping[str, float],
+    powers: Mapping[str, float],
+    life: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, Field], dict[str, Any]]:
     """Columns and values of a primary event: rates, mean readbacks, and which times they come from.
 
@@ -78,6 +96,7 @@ def result(
         window: what belongs to zero rate and measurement.
         f0_Hz: frequency of each bare crystal, by sensor.
         powers: power of each source that took part [W].
+        life: what is left of each crystal [%], by sensor, where it is known.
 
     Raises:
         DeviceError: too few rows. PlasmaError: a plasma went out.
@@ -101,6 +120,10 @@ def result(
             f"{name}_rate", rate, Field("number", RATE_UNIT, "slope of the frequency, zero rate taken off", hinted=True)
         )
         add(f"{name}_rate_std", std, Field("number", RATE_UNIT, "standard error"))
+        stuck = is_stuck(rows[f"{name}_frequency"][use])
+        add(f"{name}_saturated", int(stuck), Field("integer", None, "1: the frequency did not follow the rate"))
+        if life is not None and name in life:
+            add(f"{name}_life", life[name], Field("number", "%", "life left of the crystal"))
     for name in powers:
         add(f"{name}_power", rows[f"{name}_power"][use].mean(), Field("number", "W", "mean readback", hinted=True))
         add(f"{name}_plasma", int(rows[f"{name}_plasma"][use].min()), Field("integer", None, "1: burnt throughout"))

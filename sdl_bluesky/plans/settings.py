@@ -22,6 +22,10 @@ class SputterSettings:
         flow_per_pressure: first guess of the gas flow for a pressure [sccm/mTorr].
         pressure_tolerance: relative tolerance of the pressure.
         pump_s: wait after each change of the flow before the gauge is believed.
+        descent_step: relative step of the pressure where a plasma may go out.
+        descent_s: wait after each such step.
+        reactive_wait_s: wait after each change of the oxygen before target and films are believed to be steady.
+        reactive_measure_s: how long rates and light are then measured.
     """
 
     settle_s: float = 15.0
@@ -36,3 +40,7 @@ class SputterSettings:
     flow_per_pressure: float = 5.0
     pressure_tolerance: float = 0.02
     pump_s: float = 10.0
+    descent_step: float = 0.04
+    descent_s: float = 5.0
+    reactive_wait_s: float = 60.0
+    reactive_measure_s: float = 90.0

@@ -1,4 +1,4 @@
-"""Experiments on a sputter chamber: measure a source's deposition rate, co-sputter a film.
+"""Experiments on a sputter chamber: measure the deposition rate of one source or of several, co-sputter a film.
 
 Each is one run. It begins with a safe machine and ends with one: a finalizer closes every shutter and takes every power to
 zero, step by step, whatever happened. A pause makes the machine safe too; the experiment is then done again as a new run.
@@ -15,8 +15,9 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.analysis.rates import Window
-from sdl_bluesky.devices import Chamber, StreamGoal
-from sdl_bluesky.plans.conditions import light, set_pressure
+from sdl_bluesky.devices import Chamber, NumberedSource, StreamGoal
+from sdl_bluesky.errors import OutOfRange
+from sdl_bluesky.plans.conditions import come_down, light
 from sdl_bluesky.plans.preflight import check_conditions, check_positive
 from sdl_bluesky.plans.record import Field, Record
 from sdl_bluesky.plans.reduction import good_enough, result
@@ -43,6 +44,7 @@ def measure_rate(
     *,
     sample: str = "",
     sensor: str | None = None,
+    careful_below: float | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[Measurement]:
     """Measure the deposition rate of one source at all QCMs.
@@ -59,6 +61,7 @@ def measure_rate(
         settings: how it is done.
         sample: name under which the run can be found.
         sensor: the QCM whose precision counts; the first by default.
+        careful_below: pressure below which the plasma may go out and the gas goes down in small steps [mTorr].
         md: more metadata.
 
     Returns:
@@ -69,31 +72,84 @@ def measure_rate(
         PlasmaError: it did not ignite, or went out.
         SDLError: the machine's fault; the machine is left safe.
     """
-    check_conditions(chamber, {source: power}, pressure, settings)
-    judged = chamber.qcm(sensor) if sensor is not None else next(iter(chamber.qcms.values()))
     start = {"plan_name": "measure_rate", "sources": [source], "sample": sample, "power": power, "pressure": pressure}
+    start |= dict(md or {})
+    return (yield from _rates(chamber, {source: power}, pressure, settings, sensor, start, careful_below))
+
+
+def measure_total(
+    chamber: Chamber,
+    powers: Mapping[str, float],
+    pressure: float,
+    settings: SputterSettings,
+    *,
+    sample: str = "",
+    sensor: str | None = None,
+    md: Mapping[str, Any] | None = None,
+) -> MsgGenerator[Measurement]:
+    """Measure the total deposition rate of several sources at all QCMs: do they add up? The substrate stays covered.
+
+    As `measure_rate`, with all sources burning and their shutters open together.
+
+    Args:
+        chamber: the machine.
+        powers: power of each source [W].
+        pressure: [mTorr].
+        settings: how it is done.
+        sample: name under which the run can be found.
+        sensor: the QCM whose precision counts; the first by default.
+        md: more metadata.
+
+    Returns:
+        Run and primary event: total rates at the QCMs, mean readbacks.
+
+    Raises:
+        OutOfRange: fewer than two sources, or as `check_conditions`; before anything moves.
+        UnknownName, PlasmaError, SDLError: see `measure_rate`.
+    """
+    if len(powers) < 2:
+        raise OutOfRange(f"a total of {', '.join(powers) or 'no source'}: name two sources or more; nothing was moved")
+    start = {"plan_name": "measure_total", "sources": list(powers), "sample": sample}
+    start |= {"powers": dict(powers), "pressure": pressure}
+    return (yield from _rates(chamber, powers, pressure, settings, sensor, {**start, **(md or {})}))
+
+
+def _rates(
+    chamber: Chamber,
+    powers: Mapping[str, float],
+    pressure: float,
+    settings: SputterSettings,
+    sensor: str | None,
+    start: Mapping[str, Any],
+    careful_below: float | None = None,
+) -> MsgGenerator[Measurement]:
+    """Rates at the QCMs with the shutters of some sources open; see `measure_rate`."""
+    check_conditions(chamber, powers, pressure, settings)
+    judged = chamber.qcm(sensor) if sensor is not None else next(iter(chamber.qcms.values()))
 
     def body(attempt: Attempt) -> MsgGenerator[Record]:
-        yield from light(attempt, {source: power}, settings)
-        yield from set_pressure(attempt, pressure, settings)
+        yield from light(attempt, powers, settings)
+        yield from come_down(attempt, powers, pressure, settings, careful_below)
         yield from attempt.hold(settings.settle_s)
         windows: list[Window] = []
-        reached = good_enough(windows, {source: power}, judged.name, judged.spec.f0_Hz, settings)
+        reached = good_enough(windows, powers, judged.name, judged.spec.f0_Hz, settings)
         attempt.stream.prepare(StreamGoal(reached, timeout_s=_longest_s(settings)))
         yield from attempt.kickoff()
         zero_from = chamber.clock.now_s
         yield from attempt.hold(settings.baseline_s)
         zero_to = chamber.clock.now_s
-        yield from attempt.move(chamber.source(source).shutter, "Open")
+        for name in powers:
+            yield from attempt.move(chamber.source(name).shutter, "Open")
         begin = chamber.clock.now_s + settings.transient_s
         windows.append(Window((zero_from, zero_to), (begin, math.inf)))
         yield from attempt.wait("rate", attempt.stream.complete)
         window = Window((zero_from, zero_to), (begin, chamber.clock.now_s))
-        yield from attempt.move(chamber.source(source).shutter, "Closed")
+        for name in powers:
+            yield from attempt.move(chamber.source(name).shutter, "Closed")
         yield from attempt.finish()
-        return _result(attempt, {source: power}, window)
+        return _result(attempt, powers, window)
 
-    return (yield from _experiment(chamber, [source], {**start, **(md or {})}, body))
+    return (yield from _experiment(chamber, list(powers), start, body))
 
 
 def cosputter(
@@ -141,7 +197,7 @@ def cosputter(
     def body(attempt: Attempt) -> MsgGenerator[Record]:
         yield from attempt.wait("fresh substrate", chamber.substrate.load)
         yield from light(attempt, powers, settings)
-        yield from set_pressure(attempt, pressure, settings)
+        yield from come_down(attempt, powers, pressure, settings)
         yield from attempt.hold(settings.settle_s)
         attempt.stream.prepare(StreamGoal())
         yield from attempt.kickoff()
@@ -205,11 +261,17 @@ def _result(attempt: Attempt, powers: Mapping[str, float], window: Window, subst
     """The primary event of an experiment."""
     chamber = attempt.chamber
     f0_Hz = {name: qcm.spec.f0_Hz for name, qcm in chamber.qcms.items()}
-    fields, values = result(attempt.stream.data(), window, f0_Hz, powers)
+    life = {name: float(qcm.life.get()) for name, qcm in chamber.qcms.items()}
+    fields, values = result(attempt.stream.data(), window, f0_Hz, powers, life)
     for name in powers:
         source = chamber.source(name)
         fields |= {f"{name}_voltage": Field("number", "V"), f"{name}_current": Field("number", "A")}
         values |= {f"{name}_voltage": source.voltage.get(), f"{name}_current": source.current.get()}
+        fields |= {f"{name}_energy": Field("number", "kWh", "on this target"), f"{name}_target": Field("string")}
+        values |= {f"{name}_energy": source.energy.get(), f"{name}_target": source.target.get()}
+        if isinstance(source, NumberedSource):
+            fields[f"{name}_target_number"] = Field("integer", None, "targets so far, this one included")
+            values[f"{name}_target_number"] = source.target_number.get()
     if substrate is not None:
         fields["substrate_number"], values["substrate_number"] = Field("integer"), substrate
     return Record("result", fields, values)

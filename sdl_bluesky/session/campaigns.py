@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bluesky.utils import RunEngineInterrupted
+from bluesky.utils import MsgGenerator, RunEngineInterrupted
 
 from sdl_bluesky.data.campaigns import start_of, stop_of
 from sdl_bluesky.data.catalogue import campaigns
@@ -15,6 +15,7 @@ from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.errors import CampaignError
 from sdl_bluesky.plans.campaign import run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
+from sdl_bluesky.plans.film_stages import EndStation
 from sdl_bluesky.plans.history import History, Step
 from sdl_bluesky.plans.recall import campaign_id, recall
 from sdl_bluesky.session.open import Session
@@ -24,6 +25,22 @@ if TYPE_CHECKING:
 
 Observer = Callable[[Step, str], None]
 CATCH_UP_S = 60.0
+
+
+def campaign_plan(
+    session: Session, spec: CampaignFile, history: History | None = None, observer: Observer | None = None
+) -> MsgGenerator[History]:
+    """The plan of a campaign in a session: its machines, and the geometry that its lab file gives."""
+    station, settings = session.station, session.rbs_settings
+    return run_campaign(
+        session.chamber,
+        spec,
+        session.settings,
+        history=history,
+        observer=observer,
+        geometry=session.lab.geometry(),
+        end_station=None if station is None or settings is None else EndStation(station, settings),
+    )
 
 
 def run_campaign_file(
@@ -38,9 +55,7 @@ def run_campaign_file(
     done: list[History] = []
 
     def plan():  # type: ignore[no-untyped-def]  # noqa: ANN202
-        done.append(
-            (yield from run_campaign(session.chamber, spec, session.settings, history=history, observer=observer))
-        )
+        done.append((yield from campaign_plan(session, spec, history, observer)))
 
     with suppress(
         RunEngineInterrupted

@@ -39,7 +39,7 @@ class TwinPart(Part):
     seed: int = Field(default=0, ge=0)
     faults: bool = False
     heartbeat_timeout: Seconds = 3.0
-    physics: dict[str, float] = Field(default_factory=dict)
+    physics: dict[str, float | str | dict[str, float]] = Field(default_factory=dict)
 
 
 class LabFile(Part):
@@ -101,13 +101,16 @@ class LabFile(Part):
     @cached_property
     def sha256(self) -> str:
         """Hash of the content, the same for two files that say the same."""
-        left_out = {"rbs"} if self.rbs is None else None  # so that a lab without keeps the hash it always had
-        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()
+        left_out: dict[str, Any] = {} if self.rbs is not None else {"rbs": True}  # a lab without keeps the hash it had
+        unsaid = {name for name in ("reactive", "target_numbers") if not getattr(self.chamber, name)}
+        if unsaid:
+            left_out["chamber"] = unsaid
+        return hashlib.sha256(self.model_dump_json(exclude=left_out or None).encode()).hexdigest()
 
     def geometry(self) -> dict[str, Any]:
         """What an analysis needs to know of the chamber, for every start document (plain types; cm, mm, W, mTorr)."""
         chamber = self.chamber
-        return {
+        told: dict[str, Any] = {
             "sources": {
                 n: {"element": s.element, "position_cm": list(s.position_cm), "axis": list(s.axis)}
                 for n, s in chamber.sources.items()
@@ -123,6 +126,9 @@ class LabFile(Part):
             },
             "ranges": {"power_W": list(chamber.ranges.power), "pressure_mTorr": list(chamber.ranges.pressure)},
         }
+        if chamber.reactive is None:
+            return told
+        return {**told, "lines_nm": {**chamber.lines_nm, "reference": chamber.reactive.reference}}
 
 
 def default_lab_path() -> Path:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from pydantic import Field, field_validator, model_validator
 
+from sdl_bluesky.physics.emission import ARGON_NM, STRONG_LINES_NM
 from sdl_bluesky.physics.quantity import (
     Centimetres,
     Degrees,
@@ -14,6 +15,7 @@ from sdl_bluesky.physics.quantity import (
     MillimetreRange,
     MilliTorr,
     MilliTorrRange,
+    Nanometres,
     Percent,
     PlaceCm,
     SccmRange,
@@ -115,6 +117,28 @@ class GasPart(Part):
         return self
 
 
+class ReactivePart(Part):
+    """Oxygen, and the spectrometer that tells metal from gas; left out in a lab without them."""
+
+    flow: SccmRange
+    gas_pv: str = "O2:"
+    spectrometer_pv: str = "OES:"
+    lines: dict[str, Nanometres] = Field(default_factory=dict, description="by source; a strong line by default")
+    reference: Nanometres = ARGON_NM
+    resolution: Nanometres = 1.2
+    wait: Seconds = 60.0
+    measure: Seconds = 90.0
+
+    @model_validator(mode="after")
+    def _usable(self) -> ReactivePart:
+        if self.flow[0] != 0.0:
+            raise ValueError("flow must begin at 0 sccm: the oxygen can always be closed")
+        for name in ("resolution", "reference", "measure"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0")
+        return self
+
+
 class PlasmaPart(Part):
     """How a plasma is lit: at a pressure well above the one at which it goes out."""
 
@@ -161,19 +185,37 @@ class ChamberPart(Part):
     map: MapPart = MapPart()
     ranges: RangePart = RangePart()
     clock: bool = True
+    target_numbers: bool = False
+    reactive: ReactivePart | None = None
 
     @model_validator(mode="after")
     def _names(self) -> ChamberPart:
         names = [*self.sources, *self.sensors]
         reserved = {"gas", "gauge", "wide_gauge", "substrate", "interlock", "clock", "chamber"}
+        if self.reactive is not None:
+            reserved |= {"oxygen", "spectrometer"}
         faults = [f"name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
         faults += [f"name {n!r} is reserved" for n in sorted(set(names) & reserved)]
         faults += [f"name {n!r} must be lower-case letters, digits and _" for n in names if not _is_name(n)]
         stubs = [p.pv for p in [*self.sources.values(), *self.sensors.values()]]
         faults += [f"pv {p!r} is used twice" for p in sorted({p for p in stubs if stubs.count(p) > 1})]
+        faults += self._line_faults()
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def lines_nm(self) -> dict[str, float]:
+        """The line of each source whose metal has one, here or in `physics.emission`; none without a reactive part."""
+        if self.reactive is None:
+            return {}
+        known = {n: STRONG_LINES_NM[s.element] for n, s in self.sources.items() if s.element in STRONG_LINES_NM}
+        return {**known, **self.reactive.lines}
+
+    def _line_faults(self) -> list[str]:
+        lines = {} if self.reactive is None else self.reactive.lines
+        faults = [f"reactive.lines names {name!r}, which is no source" for name in lines if name not in self.sources]
+        return faults + [f"reactive.lines.{name} must be above 0 nm" for name, line in lines.items() if line <= 0]
 
 
 def _is_name(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdl_bluesky.devices.rbs.spec import RBSSpec
-from sdl_bluesky.devices.spec import ChamberSpec, QCMSpec, SourceSpec
+from sdl_bluesky.devices.spec import ChamberSpec, QCMSpec, ReactiveSpec, SourceSpec
 from sdl_bluesky.session.lab import LabFile
 
 if TYPE_CHECKING:
@@ -23,7 +23,24 @@ def chamber_spec(lab: LabFile) -> ChamberSpec:
         ),
         qcms=tuple(QCMSpec(n, q.pv, q.position_cm, (0.0, 0.0, 1.0), q.crystal) for n, q in part.sensors.items()),
         has_clock=part.clock,
+        has_target_numbers=part.target_numbers,
         max_flow_sccm=part.gas.flow[1],
+        reactive=reactive_spec(lab),
+    )
+
+
+def reactive_spec(lab: LabFile) -> ReactiveSpec | None:
+    """Oxygen and spectrometer of a lab file, as the devices take them; None without them."""
+    part = lab.chamber.reactive
+    if part is None:
+        return None
+    return ReactiveSpec(
+        lines_nm=lab.chamber.lines_nm,
+        reference_nm=part.reference,
+        resolution_nm=part.resolution,
+        max_flow_sccm=part.flow[1],
+        gas=part.gas_pv,
+        spectrometer=part.spectrometer_pv,
     )
 
 
@@ -32,6 +49,8 @@ def sputter_settings(lab: LabFile) -> SputterSettings:
     from sdl_bluesky.plans.settings import SputterSettings
 
     gas, plasma, measure = lab.chamber.gas, lab.chamber.plasma, lab.chamber.measurement
+    part = lab.chamber.reactive
+    reactive = {} if part is None else {"reactive_wait_s": part.wait, "reactive_measure_s": part.measure}
     return SputterSettings(
         settle_s=measure.settle,
         baseline_s=measure.baseline,
@@ -45,6 +64,7 @@ def sputter_settings(lab: LabFile) -> SputterSettings:
         flow_per_pressure=gas.flow_per_pressure,
         pressure_tolerance=gas.pressure_tolerance / 100.0,
         pump_s=gas.pump_time,
+        **reactive,
     )
 
 

@@ -15,6 +15,8 @@ from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.data.yamlfile import check, read_yaml
 from sdl_bluesky.plans.rbs import measure_rbs as measure_rbs_plan
+from sdl_bluesky.plans.reactive import calibrate_light as calibrate_light_plan
+from sdl_bluesky.plans.reactive import measure_reactive as measure_reactive_plan
 from sdl_bluesky.plans.sputter import cosputter as cosputter_plan
 from sdl_bluesky.plans.sputter import measure_rate as measure_rate_plan
 from sdl_bluesky.plans.stubs import make_safe as make_safe_plan
@@ -78,21 +80,89 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
             The content of a campaign file, or its path on this machine.
         """
         # here and not above: the agents bring torch, which a session that only measures does without
-        from sdl_bluesky.plans.campaign import run_campaign as campaign_plan
         from sdl_bluesky.plans.campaign_file import CampaignFile
+        from sdl_bluesky.session.campaigns import campaign_plan
 
         if isinstance(campaign, str):
             spec = read_yaml(Path(campaign), CampaignFile)
         else:
             spec = check(campaign, CampaignFile, "the campaign")
-        return (yield from campaign_plan(chamber, spec, settings))
+        return (yield from campaign_plan(session, spec))
 
     def make_safe() -> MsgGenerator[None]:
         """Close every shutter, take every power to zero, stop counting."""
         yield from make_safe_plan(*machines)
 
     plans = (measure_rate, cosputter, run_campaign, make_safe)
-    return {**{p.__name__: p for p in plans}, **_station_plans(session)}
+    return {**{p.__name__: p for p in plans}, **_reactive_plans(session), **_station_plans(session)}
+
+
+def _reactive_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]:
+    """The plans that use oxygen and spectrometer; none without them."""
+    chamber, settings = session.chamber, session.settings
+    if chamber.oxygen is None:
+        return {}
+
+    def calibrate_light(
+        source: str, powers: list[float], pressures: list[float], sample: str = ""
+    ) -> MsgGenerator[Any]:
+        """Measure how the light of a source follows its metal, without oxygen.
+
+        Parameters
+        ----------
+        source : str
+            Name of the source, as in the lab file.
+        powers : list
+            Powers [W], two or more that differ by a factor of two.
+        pressures : list
+            Pressures [mTorr].
+        sample : str
+            Name under which the run can be found.
+        """
+        return (yield from calibrate_light_plan(chamber, source, powers, pressures, settings, sample=sample))
+
+    def measure_reactive(
+        source: str,
+        power: float,
+        pressure: float,
+        flows: list[float],
+        falling: bool = True,
+        sample: str = "",
+        based_on: list[str] | None = None,
+    ) -> MsgGenerator[Any]:
+        """Measure rates and light of a source at several oxygen flows, before and after them without.
+
+        Parameters
+        ----------
+        source : str
+            Name of the source, as in the lab file.
+        power : float
+            Power [W].
+        pressure : float
+            Pressure before the oxygen flows [mTorr].
+        flows : list
+            Oxygen flows [sccm].
+        falling : bool
+            Take the flows in the opposite order afterwards.
+        sample : str
+            Name under which the run can be found.
+        based_on : list
+            Uids of the runs of calibrate_light from which metal and gas are told apart.
+        """
+        plan = measure_reactive_plan(
+            chamber,
+            source,
+            power,
+            pressure,
+            flows,
+            settings,
+            falling=falling,
+            sample=sample,
+            based_on=based_on or (),
+        )
+        return (yield from plan)
+
+    return {"calibrate_light": calibrate_light, "measure_reactive": measure_reactive}
 
 
 def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]:

@@ -16,7 +16,7 @@ from _pages import NO_RUN, ROOT, Page, clean_environment, pages, run_page
 PAGES = pages()
 CAMPAIGN = ROOT / "docs/tutorials/autonomous-agent.md"
 NEED_DATA = ("README.md", "docs/tutorials/facility-scientist.md", "docs/tutorials/data-consumer.md")
-NEED_DATA += ("docs/reference/catalogue.md",)
+NEED_DATA += ("docs/reference/catalogue.md", "docs/how-to/target-composition.md")
 ALONE = [page for page in PAGES if page.runs and page.name not in NEED_DATA and page.path != CAMPAIGN]
 SPEED = 200
 READY_WITHIN_S = 90.0
@@ -164,12 +164,13 @@ def test_the_campaign_file_of_the_reference_is_valid() -> None:
     import yaml
 
     from sdl_bluesky.data.yamlfile import check
-    from sdl_bluesky.plans.campaign_file import CampaignFile, Deposit, Learn
+    from sdl_bluesky.plans.campaign_file import CampaignFile, Deposit, Learn, Target
 
     page = Page(ROOT / "docs" / "reference" / "campaign-file.md")
-    [example] = [block for block in page.blocks if block.language == "yaml"]
-    check(yaml.safe_load(example.text), CampaignFile, page.name)
-    fields = [*CampaignFile.model_fields, *Learn.model_fields, *Deposit.model_fields]
+    for where in (page, Page(ROOT / "docs" / "how-to" / "target-composition.md")):
+        [example] = [block for block in where.blocks if block.language == "yaml"]
+        check(yaml.safe_load(example.text), CampaignFile, where.name)
+    fields = [*CampaignFile.model_fields, *Learn.model_fields, *Deposit.model_fields, *Target.model_fields]
     assert not [name for name in fields if f"`{name.rstrip('_')}" not in page.text]
 
 

@@ -19,8 +19,8 @@ import pytest
 from bluesky import RunEngine
 
 from sdl_bluesky.analysis.doors import AnalysisCallback
-from sdl_bluesky.analysis.jobs import analyse_run
-from sdl_bluesky.data.analysis import find_analyses, latest_analysis, read_analysis
+from sdl_bluesky.analysis.jobs import analyse_run, calibrated_by
+from sdl_bluesky.data.analysis import find_analyses, latest_analysis, read_analysis, write_analysis
 from sdl_bluesky.data.catalogue import connect, find_run, read_table
 from sdl_bluesky.data.log import DocumentLog
 from sdl_bluesky.data.server import TiledServer
@@ -273,7 +273,7 @@ def test_a_second_analysis_on_another_machine_changes_nothing(lab, done):
     before = sorted(lab.client["analysis"])
     code = """
         import json, sys
-        from sdl_bluesky.analysis.jobs import analyse_run
+        from sdl_bluesky.analysis.jobs import analyse_run, calibrated_by
         from sdl_bluesky.data.catalogue import connect
         client = connect(sys.argv[1], sys.argv[2])
         print(json.dumps([analyse_run(client, uid) for uid in sys.argv[3:]]))
@@ -366,3 +366,50 @@ def test_a_report_names_what_is_missing(lab, done, tmp_path):
     assert text.count("Not in the catalogue") == 2
     with pytest.raises(CatalogueError, match="no campaign"):
         write_report(tmp_path / "r.html", {}, lab.client, "nothing")
+
+
+def test_measured_points_calibrate_the_chamber_and_map_the_film_again(lab, done):
+    """Tin that sticks to 0.7: seen by nobody before, named after, and the map that is written again is right."""
+    film, first = done["film"], latest_analysis(lab.client, "composition", run=done["film"])
+    place = np.array([[0, 0], [20, 20], [-20, 20], [-20, -20], [20, -20]], dtype=float)
+
+    def true(points_mm):
+        where = np.column_stack([points_mm / 10.0, np.zeros(len(points_mm))])
+        flux = {k: SOURCES[k].flux(p, FILM_PRESSURE, where) for k, p in FILM.items()}
+        return ring_lab.fractions([flux["cu"], 0.7 * flux["sn"]], ("Cu", "Sn"))
+
+    fraction = true(place).T
+    cov = np.kron(np.eye(5), 0.003**2 * np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    arrays = {"x": place[:, 0], "y": place[:, 1], "fraction": fraction, "density": fraction, "accepted": np.ones(5)}
+    arrays |= {"fraction_joint_cov": cov, "density_joint_cov": cov}
+    dims = {"x": ["point"], "y": ["point"], "accepted": ["point"]}
+    dims |= {k: ["point", "element"] for k in ("fraction", "density")}
+    dims |= {k: ["row", "row_2"] for k in ("fraction_joint_cov", "density_joint_cov")}
+    about = {
+        "units": {},
+        "derived_from": ["spectra", film],
+        "method": "test",
+        "based_on": film,
+        "elements": ["Cu", "Sn"],
+    }
+    rbs = write_analysis(lab.client, "rbs", arrays, dims, about)
+    keys = calibrated_by(lab.client, rbs, film)
+    kinds = [read_analysis(lab.client, k).metadata["kind"] for k in keys]
+    assert kinds == ["calibration", "rate_surface", "rate_surface", "composition"]
+    known, again = read_analysis(lab.client, keys[0]), read_analysis(lab.client, keys[-1])
+    assert known.metadata["poor_sticking"] == ["sn"]
+    assert set(known.metadata["derived_from"]) == {film, "spectra", *done["cu"], *done["sn"]}
+    sticking = dict(zip(known.arrays["name"].tolist(), known.arrays["mean"]))["ln_sticking:sn"]
+    assert abs(np.exp(sticking) - 0.7) < 0.05
+    x, y = np.meshgrid(again.arrays["x"], again.arrays["y"])
+    real = true(np.column_stack([x.ravel(), y.ravel()])).reshape(again.arrays["composition"].shape)
+
+    def rms(found):
+        return 100 * np.sqrt(np.mean((found.arrays["composition"] - real) ** 2))
+
+    assert rms(first) > 5.0 > 1.0 > rms(again)
+    assert again.metadata["calibration"] == keys[0]
+    assert "spectra" in again.metadata["derived_from"]
+    assert calibrated_by(lab.client, rbs, film) == keys  # nothing is made twice
+    assert analyse_run(lab.client, film) == keys[1:]
+    lab.client["analysis"].delete_contents([rbs, keys[0], keys[-1]], recursive=True, external_only=False)

@@ -211,6 +211,38 @@ def test_a_killed_ioc_resumes_its_state_and_begins_safe(bench):
     assert truth["films"]["1"]["elements"] == ["Cu"]
 
 
+def test_targets_and_used_up_crystals_are_exchanged_when_nothing_is_on(tmp_path):
+    bench = Bench(tmp_path, physics={"crystal_life_Hz": 500.0})
+    try:
+        bench.start().deposit()
+        poll(lambda: bench.get("Q1:LIFE") == 0.0)
+        assert bench.get("Q1:FREQUENCY") == 0.0
+        assert [bench.ask("severity", f"{PREFIX}Q1:{what}") for what in ("FREQUENCY", "LIFE")] == [3, 2]
+        for name, refused in (("Q1:REPLACE", 1), ("S1:TARGET:SP", "Ag")):
+            bench.put(name, refused)
+        assert (bench.get("Q1:LIFE"), bench.get("S1:TARGET:SP"), bench.get("S1:TARGET")) == (0.0, "Cu", "Cu")
+        bench.put("S1:SHUTTER:SP", 0)
+        bench.put("S1:POWER:SP", 0.0)
+        poll(lambda: bench.get("S1:PLASMA") == 0 and bench.get("S1:POWER") == 0)
+        bench.put("Q1:REPLACE", 1)
+        poll(lambda: bench.get("Q1:LIFE") == 100.0 and bench.get("Q1:REPLACE") == 0)
+        assert [bench.ask("severity", f"{PREFIX}Q1:{what}") for what in ("FREQUENCY", "LIFE")] == [0, 0]
+        assert bench.get("S1:ENERGY") > 0
+        bench.put("S1:TARGET:SP", "Ag")
+        poll(lambda: bench.get("S1:TARGET") == "Ag")
+        assert (bench.get("S1:TARGET:NUMBER"), bench.get("S1:ENERGY")) == (2, 0.0)
+        bench.put("S1:TARGET:SP", "Unobtainium")
+        assert bench.get("S1:TARGET:SP") == "Ag"
+        time.sleep(1.0)  # the state on disk is at most one second old
+        bench.kill()
+        assert json.loads((tmp_path / "truth.json").read_text())["sources"]["cu"]["target_number"] == 2
+        bench.start()
+        poll(lambda: bench.ask("connected", PREFIX + "SIM:TIME"), 20.0)
+        assert (bench.get("S1:TARGET"), bench.get("S1:TARGET:SP"), bench.get("S1:TARGET:NUMBER")) == ("Ag", "Ag", 2)
+    finally:
+        bench.close()
+
+
 def test_publishing_keeps_pace_at_a_thousand_times(bench):
     bench.put("SIM:SPEED", 1000.0)
     bench.deposit()

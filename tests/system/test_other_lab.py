@@ -47,8 +47,11 @@ def other_lab() -> dict:
 
 
 def test_two_sources_and_six_sensors_run_the_same_plans(tmp_path: Path) -> None:
+    from sdl_bluesky.analysis.ageing import TargetState
+    from sdl_bluesky.analysis.runs import read_experiments
     from sdl_bluesky.data.analysis import latest_analysis
-    from sdl_bluesky.data.catalogue import connect
+    from sdl_bluesky.data.campaigns import start_of
+    from sdl_bluesky.data.catalogue import connect, find_run
 
     with LabProcess(tmp_path, SCRIPT, data=other_lab()) as lab:
         for _ in range(10):
@@ -68,3 +71,10 @@ def test_two_sources_and_six_sensors_run_the_same_plans(tmp_path: Path) -> None:
         corner_ni, corner_zr = found.arrays["composition"][0][-1, -1], found.arrays["composition"][0][0, 0]
         assert corner_ni > corner_zr  # nickel comes from +x +y
         assert all(math.isfinite(v) for v in found.arrays["composition_std"].ravel())
+        assert isinstance(found.metadata["signatures"], list)
+        start = start_of(find_run(client, film))
+        states = [TargetState.of(k, "zr") for k in read_experiments(client, start["based_on"]["zr"], "zr", start)]
+        assert {(k.element, k.number) for k in states} == {("Zr", 1)}
+        energies = [k.energy_kWh for k in states]
+        assert 0 < energies[0] < energies[-1] < 0.2  # 5 runs of some minutes at 20 to 90 W
+        assert energies == sorted(energies)

@@ -114,6 +114,16 @@ def rbs_result(run: RBSRun, film_map: Analysis | None) -> Result:
     return Result(arrays, {name: ARRAYS[name][0] for name in arrays}, more)
 
 
+def measured_points(run: RBSRun) -> tuple[CompositionPoints, tuple[str, ...]]:
+    """The composition at the points of a film, and findings, without a catalogue.
+
+    Raises:
+        CatalogueError, WeakSignal, OutOfRange: see `rbs_metadata` and `film.analyse_film`.
+    """
+    found = analyse_film(run, RBSPriors.from_setup(run.start["rbs_setup"], f"run {run.uid}"), SEED)
+    return _points(found), tuple(found.findings)
+
+
 def _arrays(found: FilmPoints) -> dict[str, Any]:
     size = found.density.size
     own: dict[str, Any] = {}

@@ -21,7 +21,11 @@ def test_figures_are_pictures_also_of_odd_data():
     for count in (1, 2, 3):
         fraction = np.full((count, 4, 5), 1.0 / count)
         names = ("Cu", "Sn", "Ni")[:count]
-        assert composition_figure(names, fraction, 0.01 * fraction, x, y, "film").startswith(PNG)
+        plain = composition_figure(names, fraction, 0.01 * fraction, x, y, "film")
+        checked = composition_figure(names, fraction, 0.01 * fraction, x, y, "film", {(50.0, 10.0): {"Cu": 0.4}})
+        assert plain.startswith(PNG)
+        assert checked.startswith(PNG)
+        assert checked != plain
 
 
 def test_points_of_one_place_share_a_label():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from ring_lab import SENSORS, WAFER, place, ring
 
-from sdl_bluesky.analysis.pattern import PARAMETERS, Prior, design
+from sdl_bluesky.analysis.pattern import CLOUD_CM, Prior, design
 from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.physics.geometry import SourceGeometry
 
@@ -49,10 +49,13 @@ def test_the_extended_target_takes_tilted_surfaces():
     assert matrix[0, 3] == pytest.approx(laplacian / 4 / flux(position), rel=1e-4)
 
 
-def test_the_diffuse_part_is_one_at_the_middle_and_grows_where_the_direct_flux_falls():
+def test_scattered_atoms_come_from_a_cloud_on_the_axis():
     matrix, _ = design(source_at(0.0), np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [-5.0, 0.0, 0.0]]), UP, 2.0)
     assert matrix[0, 2] == pytest.approx(1.0)
-    assert matrix[1, 2] < 1.0 < matrix[2, 2]
+    position, axis = place(0.0)
+    places = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [-5.0, 0.0, 0.0]])
+    scattered, direct = ring(position + CLOUD_CM * axis, axis, places, 0.0, 0.0), ring(position, axis, places, 2.0, 0.0)
+    np.testing.assert_allclose(matrix[:, 2], scattered / scattered[0] * direct[0] / direct, rtol=1e-12)
 
 
 @pytest.mark.parametrize("points", [[[0.0, 0.0, 20.0]], [[30.0, 0.0, 30.0]]])
@@ -62,14 +65,21 @@ def test_what_a_point_cannot_see_is_refused(points):
 
 
 def test_sizes_of_the_mismatch_have_a_common_part():
-    prior = Prior(shared=0.9)
-    cov = prior.covariance(3)
+    mean, cov = Prior(shared=0.9).mismatch(3)
     std = np.sqrt(np.diag(cov))
     correlation = cov / np.outer(std, std)
     assert np.all(np.linalg.eigvalsh(cov) > 0)
-    assert correlation[2, PARAMETERS + 2] == pytest.approx(0.9)
-    assert correlation[3, 2 * PARAMETERS + 3] == pytest.approx(0.9)
-    assert correlation[1, PARAMETERS + 1] == correlation[0, PARAMETERS] == 0.0
-    assert prior.mean(2).tolist() == [0.0, 2.0, 0.05, 2.5] * 2
+    assert correlation[0, 1] == pytest.approx(0.9)
+    assert correlation[3, 5] == pytest.approx(0.9)
+    assert correlation[0, 3] == 0.0
+    assert mean.tolist() == [0.07] * 3 + [3.0] * 3
     with pytest.raises(OutOfRange, match="shared"):
-        Prior(shared=1.2).covariance(2)
+        Prior(shared=1.2)
+
+
+def test_exponents_are_alike_in_one_gas_and_of_one_source():
+    prior = Prior(n=(2.0, 0.8), n_shared=0.5, n_same=0.9)
+    mean, cov = prior.exponents([0, 1, 0, 1], [0, 0, 1, 1])
+    expected = [[1.0, 0.5, 0.9, 0.45], [0.5, 1.0, 0.45, 0.9], [0.9, 0.45, 1.0, 0.5], [0.45, 0.9, 0.5, 1.0]]
+    np.testing.assert_allclose(cov, 0.64 * np.array(expected))
+    assert mean.tolist() == [2.0] * 4

@@ -151,7 +151,27 @@ def test_the_latest_result_of_the_campaign_is_judged():
     assert result["composition"]["film"] == 2
     assert result["composition"]["rms_percent"] == pytest.approx(0.0, abs=1e-9)
     assert result["rbs"] is None
+    assert result["films"]["2"]["centre"] == pytest.approx({"Cu": 0.5, "Sn": 0.5})
     json.dumps(result)
+
+
+def test_every_film_of_a_campaign_is_judged_by_its_newest_map():
+    truth = truth_file()
+    cu = film().fraction["Cu"] - 0.1
+    maps = {"Cu": cu.tolist(), "Sn": (1 - cu).tolist()}
+    truth["films"]["1"] = {**truth["films"]["2"], "fraction": maps}
+    analysis = {
+        "first": map_node(run="r1", substrate_number=1),
+        "second": map_node(run="r2", substrate_number=2, time=6.0),
+        "second again": map_node(run="r2", substrate_number=2, time=7.0),
+    }
+    found = judge(truth, analysis, ["c1"])["films"]
+    assert {number: (one["run"], one["key"]) for number, one in found.items()} == {
+        "1": ("r1", "first"),
+        "2": ("r2", "second again"),
+    }
+    assert found["1"]["centre"]["Cu"] == pytest.approx(0.4)
+    assert found["1"]["centre_error"] == pytest.approx(0.1)
 
 
 def test_the_map_may_name_its_film():

@@ -1,8 +1,9 @@
-"""The fake machines of the device tests serve the plans' tests too."""
+"""The fake machines of the device tests, and the simulated sources of the analysis tests, serve the plans' tests too."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "devices"))
+for folder in ("devices", "analysis"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))

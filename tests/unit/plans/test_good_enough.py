@@ -68,3 +68,27 @@ def test_the_result_is_the_rate_less_the_zero_rate() -> None:
 def test_too_few_rows_are_an_error() -> None:
     with pytest.raises(DeviceError, match="rows came"):
         result(rows(105.0), Window((0.0, 59.0), (100.0, 105.0)), {"qcm1": F0}, {"cu": 50.0})
+
+
+def test_a_plasma_that_goes_out_while_it_is_measured_tells_its_pressure() -> None:
+    taken = rows(200.0, out_at=150.0)
+    taken["gauge_pressure"] = np.where(taken["clock_time"] < 150.0, 3.05, 2.95)
+    with pytest.raises(PlasmaError) as fault:
+        result(taken, WINDOW, {"qcm1": F0}, {"cu": 50.0})
+    assert fault.value.source == "cu"
+    assert fault.value.power_W == 50.0
+    assert (fault.value.lit_pressure_mTorr, fault.value.out_pressure_mTorr) == (3.05, 2.95)
+
+
+def test_a_stuck_sensor_is_flagged_and_its_life_is_kept() -> None:
+    taken = rows(200.0)
+    taken["qcm2_frequency"] = np.full(taken["clock_time"].size, 5.9e6)
+    taken["qcm3_frequency"] = np.full(taken["clock_time"].size, np.nan)
+    sensors = {"qcm1": F0, "qcm2": F0, "qcm3": F0}
+    fields, values = result(
+        taken, Window((0.0, 59.0), (100.0, 200.0)), sensors, {"cu": 50.0}, {"qcm1": 81.0, "qcm2": 0.0}
+    )
+    assert [values[f"{name}_saturated"] for name in sensors] == [0, 1, 1]
+    assert (values["qcm1_life"], values["qcm2_life"]) == (81.0, 0.0)
+    assert "qcm3_life" not in values
+    assert fields["qcm1_life"].units == "%"

@@ -8,11 +8,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ioc_sims.sputter.settings import ChamberConfig
 from sdl_bluesky.data.yamlfile import check, read_yaml
 from sdl_bluesky.errors import LabFileError, UnitError
 from sdl_bluesky.physics.quantity import parse_quantity, parse_range, parse_vector
+from sdl_bluesky.session.home import Home
 from sdl_bluesky.session.lab import LabFile, default_lab_path, load_lab
 from sdl_bluesky.session.machines import chamber_spec, rbs_settings, sputter_settings, station_spec
+from sdl_bluesky.session.twin import twin_config
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,6 +88,10 @@ def test_a_wrong_unit_is_named_with_its_place(text: object) -> None:
         (("twin",), None, "needs a twin"),
         (("prefx",), "A:", "not known here"),
         (("schema",), 2, "1"),
+        (("chamber", "reactive", "flow"), "1 to 10 sccm", "begin at 0"),
+        (("chamber", "reactive", "resolution"), "0 nm", "resolution must be above 0"),
+        (("chamber", "reactive", "lines"), {"zn": "481.1 nm"}, "'zn', which is no source"),
+        (("chamber", "reactive", "lines"), {"cu": "0 nm"}, "above 0 nm"),
         (("rbs", "ion"), "12C", "ion"),
         (("rbs", "theta"), "80 deg", "above 90 deg"),
         (("rbs", "tilt"), "61 deg", "within -60 and 60 deg"),
@@ -153,12 +160,22 @@ def test_the_hash_is_of_the_content_and_not_of_the_text() -> None:
     assert check(other, LabFile, "x").sha256 != again.sha256
 
 
+def test_settings_of_the_plant_reach_the_simulated_chamber(tmp_path: Path) -> None:
+    physics = {"mode_jump": 0.1, "extinction_shape": "knee", "sticking": {"sn": 0.7}}
+    lab = data()
+    lab["twin"]["physics"] = physics
+    config = ChamberConfig.model_validate(twin_config(check(lab, LabFile, "x"), Home(tmp_path)))
+    assert config.physics.model_dump(include=set(physics)) == physics
+
+
 def test_devices_and_plans_get_the_numbers_of_the_file() -> None:
     lab = load_lab()
     spec = chamber_spec(lab)
     assert [s.name for s in spec.sources] == ["cu", "sn", "ni", "al"]
     assert spec.sources[1].position_cm == lab.chamber.sources["sn"].position_cm
     assert spec.max_flow_sccm == 150.0
+    assert spec.has_target_numbers
+    assert not chamber_spec(check(without_station(), LabFile, "x")).has_target_numbers
     settings = sputter_settings(lab)
     assert settings.precision == pytest.approx(0.007)
     assert settings.pressure_tolerance == pytest.approx(0.02)
@@ -167,6 +184,8 @@ def test_devices_and_plans_get_the_numbers_of_the_file() -> None:
 def without_station() -> dict:
     lab = data()
     del lab["rbs"]
+    for later in ("reactive", "target_numbers"):
+        lab["chamber"].pop(later, None)
     return lab
 
 
@@ -176,7 +195,7 @@ def test_a_lab_without_a_station_is_what_it_always_was() -> None:
     assert lab.iocs == ("sputter",)
     assert station_spec(lab) is None
     assert rbs_settings(lab) is None
-    # the hash of the lab file that was shipped before there was a station: recorded runs still belong to it
+    # the hash of the lab file that was shipped before there was a station or oxygen: recorded runs still belong to it
     assert lab.sha256 == "5bdcbf3b3a1f2f40c4eb2ad9b6264c502f8b90e7054f63f36341199e11c25020"
     assert lab.sha256 != load_lab().sha256
     with pytest.raises(LabFileError, match="has no 'rbs'"):
@@ -226,4 +245,33 @@ def test_sources_do_not_take_the_names_of_the_station(name: str) -> None:
     check(lab, LabFile, "x")
     lab["rbs"] = data()["rbs"]
     with pytest.raises(LabFileError, match=f"cannot be used: {name}"):
+        check(lab, LabFile, "x")
+
+
+def test_a_lab_with_oxygen_says_so_to_devices_plans_and_analyses() -> None:
+    lab = load_lab()
+    spec, settings = chamber_spec(lab).reactive, sputter_settings(lab)
+    assert spec is not None
+    assert (spec.gas, spec.spectrometer, spec.max_flow_sccm, spec.reference_nm) == ("O2:", "OES:", 10.0, 811.5)
+    assert spec.lines_nm == {"cu": 324.8, "sn": 452.5, "ni": 352.5, "al": 396.2}
+    assert (settings.reactive_wait_s, settings.reactive_measure_s) == (60.0, 90.0)
+    assert lab.geometry()["lines_nm"]["reference"] == 811.5
+    own = data()
+    own["chamber"]["reactive"]["lines"] = {"cu": "510.6 nm"}
+    own["chamber"]["sources"]["sn"]["element"] = "Os"  # no line of it is known
+    named = chamber_spec(check(own, LabFile, "x")).reactive
+    assert named is not None
+    assert named.lines_nm == {"cu": 510.6, "ni": 352.5, "al": 396.2}
+
+
+def test_a_lab_without_oxygen_has_none_anywhere() -> None:
+    lab = data()
+    del lab["chamber"]["reactive"]
+    found = check(lab, LabFile, "x")
+    assert chamber_spec(found).reactive is None
+    assert "lines_nm" not in found.geometry()
+    lab["chamber"]["sources"]["oxygen"] = lab["chamber"]["sources"].pop("cu")
+    assert "oxygen" in check(lab, LabFile, "x").chamber.sources
+    lab["chamber"]["reactive"] = {"flow": "0 to 10 sccm"}
+    with pytest.raises(LabFileError, match="'oxygen' is reserved"):
         check(lab, LabFile, "x")

@@ -43,7 +43,10 @@ def described(plan: Any) -> dict[str, Any]:
 
 def test_a_queue_server_sees_types_and_descriptions_of_every_parameter(session: Any) -> None:
     plans = bound_plans(session)
-    assert set(plans) == {"measure_rate", "cosputter", "measure_rbs", "run_campaign", "make_safe"}
+    assert set(plans) == {
+        *("measure_rate", "cosputter", "measure_rbs", "run_campaign", "make_safe"),
+        *("calibrate_light", "measure_reactive"),
+    }
     for name, plan in plans.items():
         assert inspect.isgeneratorfunction(plan)
         found = described(plan)
@@ -102,7 +105,7 @@ def test_names_are_devices_and_what_is_done_with_them(session: Any, caplog: pyte
     assert {"rbs_beam", "rbs_loader", "rbs_acquisition", "rbs_interlock", "measure_rbs"} <= set(names)
     assert not caplog.records
 
-    hiding = SimpleNamespace(devices={"count": object()})
+    hiding = SimpleNamespace(devices={"count": object()}, oxygen=None)
     with caplog.at_level(logging.WARNING):
         namespace(SimpleNamespace(**{**vars(session), "chamber": hiding}))  # type: ignore[arg-type]
     assert "device count is reached as chamber.devices['count'] only" in caplog.text
@@ -113,6 +116,15 @@ def test_a_lab_without_a_station_has_no_plan_for_it(session: Any) -> None:
     names = namespace(alone)  # type: ignore[arg-type]
     assert not [name for name in names if name.startswith("rbs_") or name in ("station", "measure_rbs")]
     assert "measure_rate" in names
+
+
+def test_a_lab_without_oxygen_has_no_plan_for_it(session: Any) -> None:
+    from dataclasses import replace
+
+    alone = SimpleNamespace(**{**vars(session), "chamber": replace(session.chamber, oxygen=None, spectrometer=None)})
+    names = namespace(alone)  # type: ignore[arg-type]
+    assert not {"calibrate_light", "measure_reactive", "oxygen", "spectrometer"} & set(names)
+    assert {"calibrate_light", "measure_reactive", "oxygen", "spectrometer"} <= set(namespace(session))
 
 
 def test_a_session_that_only_measures_does_without_torch() -> None:
