@@ -79,7 +79,11 @@ def flux_result(experiment: Experiment, source: str, rows: Mapping[str, ArrayLik
         arrays |= {"parameter": ["ln_strength", "n"], "strength": fit.mean, "covariance": fit.cov}
         dims |= {"parameter": ["parameter"], "strength": ["parameter"], "covariance": ["parameter", "parameter_2"]}
     seen = [*signatures.of_readings(source, rate, std), *signatures.of_flux(source, fit)]
-    more = {"findings": [*rates.findings, *remarks], "signatures": signatures.as_documents(seen), "window": vars(window)}
+    more = {
+        "findings": [*rates.findings, *remarks],
+        "signatures": signatures.as_documents(seen),
+        "window": vars(window),
+    }
     return Result(arrays, dims, more)
 
 

@@ -81,15 +81,16 @@ def test_an_address_of_another_machine_is_a_typed_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [(["--nonsense"], "(?s)ended at once.*usage"), (["0"], "(?s)in time.*Serving")]
+    ("arguments", "timeout", "words"),
+    [(["--nonsense"], 60.0, "(?s)ended at once.*usage"), (["0"], 3.0, "(?s)in time.*Serving")],
 )
-def test_a_server_that_does_not_come_up_shows_the_end_of_its_log(tmp_path, monkeypatch, arguments, words):
+def test_a_server_that_does_not_come_up_shows_the_end_of_its_log(tmp_path, monkeypatch, arguments, timeout, words):
     def another(module, given, log, env, pass_fds):
         return spawn("http.server", ["--bind", "127.0.0.1", *arguments], log, {"PYTHONUNBUFFERED": "1"})
 
     monkeypatch.setattr("sdl_bluesky.data.server.spawn", another)
     with pytest.raises(ServiceError, match=words):
-        TiledServer.start(TiledSettings.local(tmp_path), tmp_path, "key", timeout=0.5)
+        TiledServer.start(TiledSettings.local(tmp_path), tmp_path, "key", timeout=timeout)
 
 
 def test_the_profile_holds_no_key(tmp_path):
