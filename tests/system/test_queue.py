@@ -113,7 +113,8 @@ def answers(api: Any) -> bool:
 
 def test_plans_are_described_and_bare_moves_are_not_offered(queue: Queue) -> None:
     plans = queue.api.plans_allowed()["plans_allowed"]
-    assert {"measure_rate", "cosputter", "measure_rbs", "run_campaign", "make_safe", "count"} == set(plans)
+    sputter = {"measure_rate", "cosputter", "calibrate_light", "measure_reactive", "run_campaign"}
+    assert {*sputter, "measure_rbs", "make_safe", "count"} == set(plans)
     parameters = {p["name"]: p for p in plans["measure_rate"]["parameters"]}
     assert {name: p["annotation"]["type"] for name, p in parameters.items()} == {
         "source": "str",
