@@ -2,7 +2,7 @@
 
     strong    a metal at a near sensor: a little less than proportional to power, lost in the gas at high pressure
     feature   the same with one sharp but continuous feature: near extinction a third of it is lost within about a millitorr
-    weak      the strong one at a far sensor: 4 % of the rate, so that the noise is 2 to 3 % of the mean
+    weak      the strong one at a far sensor: 4.5 % of the rate, so that the noise is 2 to 3 % of the mean
 
 and, harder than these, for the record:
 

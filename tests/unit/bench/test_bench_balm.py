@@ -31,7 +31,7 @@ def test_landscapes_are_positive_and_continuous(name):
 
 
 def test_the_feature_is_sharp_and_the_weak_rate_noisy():
-    """A second difference over a millitorr is ten times that of the strong landscape; noise over mean is 2 to 4 %."""
+    """A second difference over a millitorr is over five times that of the strong landscape; noise over mean is 2 to 4 %."""
     line = np.array([[10.0, p] for p in (4.0, 4.5, 5.0)])
     bend = [
         abs(float(np.diff(law(line), 2)[0])) / float(law(line)[1]) for law in (landscapes.feature, landscapes.strong)
