@@ -26,8 +26,10 @@ _NEAR = 0.05  # of the width of the bounds: a reading this close to a predicted 
 class BALMAgent(RateAgent):
     """Bayesian active learning MacKay with a fully Bayesian Gaussian process, after arXiv:2506.05999.
 
+    By default a reading is worth what it tells of the whole range; "balm-published" counts what it tells of its own place.
+
     Args:
-        acquisition: "balm", "alm", "bald" or "nipv" (see `inference.acquisition`).
+        acquisition: "balm", "balm-published", "alm", "bald" or "nipv" (see `inference.acquisition`).
         initial: "corners" (all corners and the centre), "sobol" or "random" (five points).
         bounds, objective, model, candidates, budget, tolerance, seed, exclude: see `RateAgent`.
         extinction, target_life, sensors: see `RateAgent`.

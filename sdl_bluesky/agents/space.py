@@ -76,12 +76,13 @@ class Space:
             raise OutOfRange(f"{self.names[k]} = {x[k]:g} lies far outside its bounds {low:g} to {high:g}: wrong unit?")
         return x
 
-    def domain(self, most: int = 128) -> Array:
-        """Up to `most` points spread over the space, for averages."""
+    def domain(self, most: int = 96) -> Array:
+        """Up to `most` points spread over the space, for averages; of listed candidates a random choice, always the same."""
         if not self.listed:
             return design.sobol(self.bounds, most, seed=0)
-        step = -(-len(self.candidates) // most)
-        return self.candidates[::step]
+        if len(self.candidates) <= most:
+            return self.candidates
+        return self.candidates[np.sort(np.random.default_rng(0).choice(len(self.candidates), most, replace=False))]
 
 
 def number(row: Mapping[str, Any], name: str) -> float:

@@ -8,7 +8,8 @@ T_i/(1 + w) <= r m_i <= T_i and, as films that get less metal oxidise more, some
     posterior(r, u) ~ N(ln r; light) prod_i N(ln T_i; ln r m_i (1 + w u_i)) prior(u)
 
 a mixture of normal distributions of ln r, one for each u on a grid. The prior of the u_i has one level for all sensors,
-logit u_i = t - q ln(m_i / m), q 0, 1/2, 1 or 3/2 (1 is Langmuir's, as in Berg's model), and t such that a bare film and a
+logit u_i = t - q ln(m_i / m) + e_i, q 0, 1/2, 1 or 3/2 (1 is Langmuir's, as in Berg's model; films that saturate otherwise
+depart from it by e_i, `FILM_STD`, to first order an error of ln T_i), and t such that a bare film and a
 full oxide are the likeliest (Jeffreys' prior of a share, Beta(1/2, 1/2), at the mean sensor). No film is less oxidised than
 the target, theta <= u_i: ions take the oxide off a target a hundred times faster than metal buries it on a film. ln r is
 flat. Rows share the errors of the calibration: their intervals hold for each, not for all together.
@@ -49,6 +50,8 @@ ZERO_STD = 0.05
 """How well the zero rate of a crystal is known at least [ng cm^-2 s^-1]: 0.01 angstrom a second, or less."""
 PATTERN_STD = 0.005
 """Relative change of a sensor's share by what changes in the plasma."""
+FILM_STD = 0.3
+"""Departure of a film's oxidation from the law that the sensors share, in log-odds."""
 LEAST_SIGNAL = 3.0
 """Rates below so many errors are left out: they say nothing that the light does not."""
 
@@ -57,6 +60,7 @@ _EDGES: Array = np.linspace(-5.0, 0.5, 2201)
 _LOG_R: Array = (_EDGES[1:] + _EDGES[:-1]) / 2.0
 _LEVEL: Array = np.linspace(-7.0, 7.0, 281)
 _POWER = (0.0, 0.5, 1.0, 1.5)
+_ALIKE = 0.1  # of ln std
 
 
 @dataclass(frozen=True)
@@ -176,22 +180,35 @@ class _Films:
         share = self._share if has_gas else np.zeros((1, rate.size))
         with np.errstate(invalid="ignore"):
             use = np.flatnonzero(rate > LEAST_SIGNAL * std)
-        error = np.hypot(std[use] / rate[use], PATTERN_STD)
-        by_rate = np.log(rate[use]) - np.log(
-            self._mean[use] * (1.0 + self._limit * share[:, use])
-        )  # [hypothesis, used]
-        says = np.concatenate([by_rate, np.full((len(share), 1), light)], axis=1)
-        precision = np.append(1.0 / error**2, 1.0 / light_std**2)
-        middle = says @ precision / precision.sum()
-        value = -0.5 * ((says - middle[:, None]) ** 2 @ precision) + (self._log_prior if has_gas else 0.0)
-        sure = np.sqrt(precision.sum())
+        heavier = 1.0 + self._limit * share[:, use]
+        by_film = self._limit * share[:, use] * (1.0 - share[:, use]) / heavier * FILM_STD
+        error = np.sqrt((std[use] / rate[use]) ** 2 + PATTERN_STD**2 + by_film**2)  # [hypothesis, used]
+        says = np.concatenate(
+            [np.log(rate[use] / self._mean[use]) - np.log(heavier), np.full((len(share), 1), light)], 1
+        )
+        precision = np.concatenate([1.0 / error**2, np.full((len(share), 1), 1.0 / light_std**2)], axis=1)
+        total = precision.sum(axis=1)
+        middle = np.sum(says * precision, axis=1) / total
+        value = 0.5 * (np.log(precision).sum(axis=1) - np.log(total))
+        value -= 0.5 * np.sum((says - middle[:, None]) ** 2 * precision, axis=1)
+        value += self._log_prior if has_gas else 0.0
         least = np.log(current * (1.0 - (1.0 - OXIDE_YIELDS[0]) * share.min(axis=1)))
-        weight = np.exp(value - value.max()) * ndtr((middle - least) * sure)
+        weight = np.exp(value - value.max()) * ndtr((middle - least) * np.sqrt(total))
         weight /= weight.sum()
-        place = np.clip(np.rint((middle - _LOG_R[0]) / _CELL).astype(int), 0, _LOG_R.size - 1)
-        centres = np.bincount(place, weights=weight, minlength=_LOG_R.size)
-        cells = np.maximum(fftconvolve(centres, _normal(1.0 / sure), mode="same"), 0.0)
+        cells = _mixture(weight, middle, 1.0 / np.sqrt(total))
         return cells / cells.sum(), weight @ share
+
+
+def _mixture(weight: Array, middle: Array, std: Array) -> Array:
+    """Sum of normal distributions of ln r over the cells; deviations within a tenth of each other are taken as one."""
+    place = np.clip(np.rint((middle - _LOG_R[0]) / _CELL).astype(int), 0, _LOG_R.size - 1)
+    group = np.rint(np.log(std) / _ALIKE).astype(int)
+    cells = np.zeros(_LOG_R.size)
+    for k in np.unique(group):
+        alike = group == k
+        centres = np.bincount(place[alike], weights=weight[alike], minlength=_LOG_R.size)
+        cells += np.maximum(fftconvolve(centres, _normal(float(np.exp(k * _ALIKE))), mode="same"), 0.0)
+    return cells
 
 
 def _normal(std: float) -> Array:

@@ -7,7 +7,7 @@ mean over campaigns from the eighth experiment on. `predicted_over_actual`: erro
 after ten. `enhancement`: error of random points over this one's after ten, same model. `acceleration_3`: the same of the
 experiments to 3 %.
 
-The published configuration is "standard, balm, corners"; its cases 2 and 1 begin with Sobol and random points. The default
+The published configuration is "standard, balm-published, corners"; its cases 2 and 1 begin with Sobol and random points. The default
 of this program is "power-scaled, balm, corners". The joint model has two more sensors to learn from.
 
 Further rows: the sampler beside botorch's NUTS (`bench.nuts`), and extinction (`bench.extinction`).
@@ -41,7 +41,7 @@ MODELS = ("power-scaled", "standard", "joint")
 Learner = tuple[str, str, str]
 """Model, acquisition (or the name of an agent without one), initial design (or nothing)."""
 DEFAULT: Learner = ("power-scaled", "balm", "corners")
-PAPER: Learner = ("standard", "balm", "corners")
+PAPER: Learner = ("standard", "balm-published", "corners")
 
 Tell = Callable[[str], None]
 
@@ -125,7 +125,7 @@ def _methods(quick: bool) -> list[Learner]:
         return [DEFAULT, PAPER, ("power-scaled", "random", ""), ("standard", "random", "")]
     found = [(model, name, "corners") for model, name in product(MODELS, ACQUISITIONS)]
     found += [(model, name, "") for model, name in product(MODELS, ("random", "sobol"))]
-    return [*found, *((model, "balm", initial) for model, initial in product(MODELS[:2], ("sobol", "random")))]
+    return [*found, *((model, name, initial) for model, name, _ in (DEFAULT, PAPER) for initial in ("sobol", "random"))]
 
 
 def _curves(tasks: Sequence[Task]) -> Iterator[tuple[Task, Array]]:

@@ -1,20 +1,25 @@
 """What a reading at each candidate would be worth. Each function: (posterior, candidates [q, d], domain [g, d]) -> [q].
 
-With hyper-parameter nodes j of weight w_j, means mu_j and latent variances s2_j:
+Bayesian active learning MacKay (BALM) judges by the entropy of one normal distribution that has the mean and the variance of
+the mixture over hyper-parameters (Riis et al., NeurIPS 2022). MacKay asks for information in two ways (Neural Comput. 4, 590,
+1992): about the parameters, which is the entropy of a reading at the candidate itself and runs to the edges of the range, as he
+says; and about the quantity in a region of interest. With nodes j of weight w_j, means mu_j, latent covariances c_j, and
+c = E_j c_j + cov_j mu_j that of the mixture:
 
-* balm: entropy of the moment-matched mixture, 1/2 ln(2 pi e (E_j s2_j + var_j mu_j + noise)) [nats]
-  (Bayesian active learning MacKay; MacKay, Neural Comput. 4, 590, 1992; Riis et al., NeurIPS 2022);
+* balm: entropy that a reading takes off a prediction at a random place of the domain [nats],
+  1/2 ln(V / (V - mean over the domain z of c(x, z)^2 / (c(x, x) + noise))), V the mean of c(z, z);
+* balm-published: entropy of a reading at the candidate, 1/2 ln(2 pi e (c(x, x) + noise)) [nats], as published;
 * alm: the same without the spread of the means;
 * bald: entropy of the mixture less the mean entropy of the nodes [nats] (Houlsby et al., arXiv:1112.5745);
 * nipv: minus the mean posterior variance over the domain after a reading at the candidate (Seo et al., IJCNN 2000).
 
-The noise of balm and alm is one number, its mean over the candidates: an entropy with the noise of each place would send
-the agent where the readings are noisiest, again and again.
+The noise of balm-published and alm is one number, its mean over the candidates: an entropy with the noise of each place would
+send the agent where the readings are noisiest, again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,8 +30,8 @@ from sdl_bluesky.physics.geometry import Array
 
 Acquisition = Callable[[Predictive, ArrayLike, ArrayLike], Array]
 
-_NIPV_NODES = 32
-_NIPV_CHUNK = 64
+_NODES = 24
+_CHUNK = 128
 
 
 def entropy(variance: ArrayLike) -> Array:
@@ -39,7 +44,22 @@ def _noise(c: Components) -> float:
 
 
 def balm(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Array:
-    """Entropy of the moment-matched mixture [q], nats."""
+    """Entropy that a reading takes off a prediction over the domain [q], nats."""
+    posterior = posterior.thinned(_NODES)
+    here, there = posterior.components(candidates), posterior.components(domain)
+    weight = here.weight
+    off, off_there = (c.mean - c.mixture_mean for c in (here, there))
+    spread = (weight[:, None] * off).T @ off_there
+    gain = np.empty(spread.shape[0])
+    for rows, cross in _covariances(posterior, candidates, domain):
+        gain[rows] = np.mean((np.tensordot(weight, cross, 1) + spread[rows]) ** 2, axis=1)
+    gain /= weight @ (here.variance + here.noise) + here.spread
+    now = float((weight @ there.variance + there.spread).mean())
+    return -0.5 * np.log1p(-np.minimum(gain / now, 1.0 - 1e-12))
+
+
+def balm_published(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Array:
+    """Entropy of the moment-matched mixture at the candidate [q], nats."""
     c = posterior.components(candidates)
     return entropy(c.weight @ c.variance + c.spread + _noise(c))
 
@@ -59,20 +79,30 @@ def bald(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Arr
 
 def nipv(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Array:
     """Minus the mean variance over the domain after a reading at each candidate [q], (unit of y)^2."""
-    posterior = posterior.thinned(_NIPV_NODES)
-    candidates = np.asarray(candidates, dtype=float)
-    now = posterior.components(domain)
-    here = posterior.components(candidates)
-    gain = np.empty(len(candidates))
-    for i in range(0, len(candidates), _NIPV_CHUNK):
-        rows = slice(i, i + _NIPV_CHUNK)
-        cross = posterior.node_covariance(candidates[rows], domain)
+    posterior = posterior.thinned(_NODES)
+    now, here = posterior.components(domain), posterior.components(candidates)
+    gain = np.empty(here.mean.shape[1])
+    for rows, cross in _covariances(posterior, candidates, domain):
         gain[rows] = here.weight @ ((cross**2).mean(axis=2) / (here.variance[:, rows] + here.noise[:, rows]))
     return gain - float((now.weight @ now.variance + now.spread).mean())
 
 
-ACQUISITIONS: dict[str, Acquisition] = {"balm": balm, "alm": alm, "bald": bald, "nipv": nipv}
-UNITS = {"balm": "nats", "alm": "nats", "bald": "nats", "nipv": "unit of the outcome, squared"}
+def _covariances(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Iterator[tuple[slice, Array]]:
+    """Of every node between some candidates and the domain [m, rows, g], and which candidates these are."""
+    candidates = np.asarray(candidates, dtype=float)
+    for i in range(0, len(candidates), _CHUNK):
+        rows = slice(i, i + _CHUNK)
+        yield rows, posterior.node_covariance(candidates[rows], domain)
+
+
+ACQUISITIONS: dict[str, Acquisition] = {
+    "balm": balm,
+    "balm-published": balm_published,
+    "alm": alm,
+    "bald": bald,
+    "nipv": nipv,
+}
+UNITS = {name: "unit of the outcome, squared" if name == "nipv" else "nats" for name in ACQUISITIONS}
 
 
 def acquisition(name: str) -> Acquisition:

@@ -85,7 +85,7 @@ def any_plasma(seed: int, limit: float) -> Plasma:
         oxide_yield=float(rng.uniform(0.05, 0.4)),
         half_mTorr=float(np.exp(rng.uniform(np.log(0.02), np.log(0.2)))),
         film_mTorr=float(np.exp(rng.uniform(np.log(0.001), np.log(0.02)))),
-        bend=float(rng.uniform(0.0, 0.22)),
-        rarefied=float(rng.uniform(0.05, 0.3)),
+        bend=float(rng.uniform(0.0, 0.25)),
+        rarefied=float(rng.uniform(0.05, 0.35)),
         hotter=float(rng.uniform(-0.04, 0.04)),
     )

@@ -24,16 +24,16 @@ class Fixed:
 def test_entropies_by_hand():
     two = Fixed([[0, 1], [0, 3]], [[1, 1], [3, 1]], [[0.5, 0.5], [0.5, 0.5]])
     log = 0.5 * np.log(2 * np.pi * np.e)
-    assert acquisition.balm(two, None, None) == pytest.approx(log + 0.5 * np.log([2.5, 2.5]))
+    assert acquisition.balm_published(two, None, None) == pytest.approx(log + 0.5 * np.log([2.5, 2.5]))
     assert acquisition.alm(two, None, None) == pytest.approx(log + 0.5 * np.log([2.5, 1.5]))
     first = 0.5 * np.log(2.5) - 0.25 * (np.log(1.5) + np.log(3.5))
     second = 0.5 * np.log(2.5) - 0.5 * np.log(1.5)
     assert acquisition.bald(two, None, None) == pytest.approx([first, second])
 
 
-def test_balm_does_not_follow_the_noise():
+def test_the_published_entropy_does_not_follow_the_noise():
     same = Fixed([[5, 50], [5, 50]], [[1, 1], [1, 1]], [[0.1, 9], [0.1, 9]])
-    value = acquisition.balm(same, None, None)
+    value = acquisition.balm_published(same, None, None)
     assert value[0] == pytest.approx(value[1])
 
 
@@ -49,6 +49,51 @@ def test_nipv_is_what_a_fantasy_reading_leaves():
         now = posterior.components(domain)
         left = float((now.weight @ after.variance + now.spread).mean())
         assert acquisition.nipv(posterior, point[None], domain)[0] == pytest.approx(-left, rel=1e-6)
+
+
+def test_balm_is_what_a_reading_takes_off_the_entropy_of_the_range():
+    """One node: the variance after a fantasy reading by conditioning, averaged over the domain."""
+    rng = np.random.default_rng(1)
+    low, high = np.array(BOX).T
+    x = low + rng.random((6, 2)) * (high - low)
+    posterior = PowerScaledGP(BOX).fit(x, 0.4 * x[:, 0]).thinned(1)
+    domain, points = design.sobol(BOX, 32), design.grid(BOX, 49)
+    both = np.concatenate([points, domain])
+    cov, noise = posterior.covariance(both), posterior.components(points).noise[0]
+    found = acquisition.balm(posterior, points, domain)
+    for k in range(len(points)):
+        after = cov - np.outer(cov[:, k], cov[k]) / (cov[k, k] + noise[k])
+        now, then = (np.trace(c[len(points) :, len(points) :]) / len(domain) for c in (cov, after))
+        assert found[k] == pytest.approx(0.5 * np.log(now / then), rel=1e-6)
+
+
+def test_balm_counts_what_the_nodes_disagree_on():
+    """Two sure nodes that disagree at one place: reading there settles the domain as far as the noise lets it."""
+
+    class Two(Fixed):
+        def thinned(self, nodes):
+            return self
+
+        def node_covariance(self, x1, x2):
+            return np.zeros((2, len(x1), len(x2)))
+
+    two = Two([[1.0, 5.0], [3.0, 5.0]], [[0.0, 0.0]] * 2, [[0.25, 0.25]] * 2)
+    found = acquisition.balm(two, [[0.0], [1.0]], [[0.0], [1.0]])
+    assert found == pytest.approx([0.5 * np.log(1.0 / (1.0 - 1.0 / 1.25)), 0.0])
+
+
+def test_balm_stays_away_from_the_edges_where_the_published_one_goes():
+    corners = design.corners(BOX)
+    posterior = PowerScaledGP(BOX).fit(corners, 0.4 * corners[:, 0])
+    points, domain = design.grid(BOX), design.sobol(BOX, 96)
+    low, high = np.array(BOX).T
+
+    def from_edge(name):
+        best = points[np.argmax(acquisition.acquisition(name)(posterior, points, domain))]
+        return float(np.min(np.minimum(best - low, high - best) / (high - low)))
+
+    assert from_edge("balm-published") == 0.0
+    assert from_edge("balm") > 0.1
 
 
 @pytest.mark.parametrize("name", acquisition.ACQUISITIONS)
