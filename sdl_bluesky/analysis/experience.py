@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sdl_bluesky.analysis.additivity import Assessment, Interaction, Shot, assess
-from sdl_bluesky.analysis.calibration import Calibration, calibrate
 from sdl_bluesky.analysis.chamber import Chamber
-from sdl_bluesky.analysis.composition import by_element, solve_film
-from sdl_bluesky.analysis.inverse import Box, Predicts
-from sdl_bluesky.analysis.prediction import PointPrediction, Prediction
-from sdl_bluesky.analysis.readings import Film, Points, SourceRates
+from sdl_bluesky.analysis.design.inverse import Box, Predicts
+from sdl_bluesky.analysis.health.additivity import Assessment, Interaction, Shot, assess
+from sdl_bluesky.analysis.health.voltage import VoltageModel, fit_voltage
+from sdl_bluesky.analysis.maps.calibration import Calibration, calibrate
+from sdl_bluesky.analysis.maps.composition import by_element, solve_film
+from sdl_bluesky.analysis.maps.prediction import PointPrediction, Prediction
+from sdl_bluesky.analysis.maps.readings import Film, Points, SourceRates
+from sdl_bluesky.analysis.maps.totals import Totals
 from sdl_bluesky.analysis.runs import Experiment, finished_run, read_campaign, read_experiment, read_experiments
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
-from sdl_bluesky.analysis.totals import Totals
-from sdl_bluesky.analysis.voltage import VoltageModel, fit_voltage
 from sdl_bluesky.data.campaigns import campaign_chain, start_of
 from sdl_bluesky.errors import UnknownName, WeakSignal
 from sdl_bluesky.physics.composition import atomic_fractions, atomic_masses

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.calibration import Calibration
-from sdl_bluesky.analysis.calibration_recipe import (
+from sdl_bluesky.analysis.chamber import Chamber
+from sdl_bluesky.analysis.health.signatures import Signature, of_film
+from sdl_bluesky.analysis.kinds import CALIBRATION, COMPOSITION, FLUX, RATE_SURFACE, RBS, REACTIVE, campaign_of, kind_of
+from sdl_bluesky.analysis.maps.calibration import Calibration
+from sdl_bluesky.analysis.maps.calibration_recipe import (
     calibration_metadata,
     calibration_result,
     evidence_with,
     made_again,
     newest_calibration,
 )
-from sdl_bluesky.analysis.chamber import Chamber
-from sdl_bluesky.analysis.kinds import CALIBRATION, COMPOSITION, FLUX, RATE_SURFACE, RBS, REACTIVE, campaign_of, kind_of
 from sdl_bluesky.analysis.recipes import (
     flux_metadata,
     flux_result,
@@ -36,7 +37,6 @@ from sdl_bluesky.analysis.recipes import (
     surface_result,
 )
 from sdl_bluesky.analysis.runs import Experiment, finished_run, read_campaign, read_experiment, read_experiments
-from sdl_bluesky.analysis.signatures import Signature, of_film
 from sdl_bluesky.analysis.store import Result, put
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
 from sdl_bluesky.data.analysis import Analysis, find_analyses, read_analysis
@@ -187,8 +187,8 @@ def calibrated_by(client: Container, rbs: str, film: str) -> list[str]:
 
 def _reactive(client: Container, run: Container) -> list[str]:
     """Metal and gas of a sweep of the oxygen, with the light calibrated in the runs that it is based on."""
-    from sdl_bluesky.analysis.actinometry import EmissionRows
-    from sdl_bluesky.analysis.reactive_recipe import reactive_metadata, reactive_result, read_rows, source_of
+    from sdl_bluesky.analysis.reactive.actinometry import EmissionRows
+    from sdl_bluesky.analysis.reactive.recipe import reactive_metadata, reactive_result, read_rows, source_of
 
     start = start_of(run)
     source = source_of(start)

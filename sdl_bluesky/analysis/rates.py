@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdl_bluesky.analysis.chamber import Chamber
-from sdl_bluesky.analysis.pattern import Prior
+from sdl_bluesky.analysis.maps.pattern import Prior
 from sdl_bluesky.errors import CatalogueError, OutOfRange, Unidentifiable, WeakSignal
 from sdl_bluesky.physics.flux import LEAST_SIGNAL_TO_NOISE, FluxFit, fit_flux
 from sdl_bluesky.physics.geometry import Array

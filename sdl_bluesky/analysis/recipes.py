@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sdl_bluesky.analysis import signatures
-from sdl_bluesky.analysis.calibration import Calibration
 from sdl_bluesky.analysis.chamber import Chamber
-from sdl_bluesky.analysis.composition import composition_map
+from sdl_bluesky.analysis.health import signatures
 from sdl_bluesky.analysis.kinds import campaign_of
-from sdl_bluesky.analysis.pattern import Prior
+from sdl_bluesky.analysis.maps.calibration import Calibration
+from sdl_bluesky.analysis.maps.composition import composition_map
+from sdl_bluesky.analysis.maps.pattern import Prior
+from sdl_bluesky.analysis.maps.readings import Film, Points, SourceRates
+from sdl_bluesky.analysis.maps.totals import INTERACTION_SHARED, INTERACTION_STD, Totals
 from sdl_bluesky.analysis.rates import Window, reduce_run, run_flux
-from sdl_bluesky.analysis.readings import Film, Points, SourceRates
 from sdl_bluesky.analysis.runs import Experiment
 from sdl_bluesky.analysis.store import Result
 from sdl_bluesky.analysis.surface import METHOD, SourceSurface
-from sdl_bluesky.analysis.totals import INTERACTION_SHARED, INTERACTION_STD, Totals
 from sdl_bluesky.errors import WeakSignal
 
 GRID = 31

@@ -7,8 +7,8 @@ mean over campaigns from the eighth experiment on. `predicted_over_actual`: erro
 after ten. `enhancement`: error of random points over this one's after ten, same model. `acceleration_3`: the same of the
 experiments to 3 %.
 
-The published configuration is "standard, balm-published, corners"; its cases 2 and 1 begin with Sobol and random points. The default
-of this program is "power-scaled, balm, corners". The joint model has two more sensors to learn from.
+The published configuration is "standard, balm-published, corners"; its cases 2 and 1 begin with Sobol and random points. The
+default of this program is "power-scaled, balm, corners". The joint model has two more sensors to learn from.
 
 Further rows: the sampler beside botorch's NUTS (`bench.nuts`), and extinction (`bench.extinction`).
 """

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.calibration import Calibration, calibrate
-from sdl_bluesky.analysis.composition import composition_map
-from sdl_bluesky.analysis.prediction import Prediction
+from sdl_bluesky.analysis.maps.calibration import Calibration, calibrate
+from sdl_bluesky.analysis.maps.composition import composition_map
+from sdl_bluesky.analysis.maps.prediction import Prediction
 from sdl_bluesky.bench.flux_chamber import CALIBRATION_FILM, GRID_MM, Case, Laboratory, Made, condition, config, learned
 from sdl_bluesky.bench.sputter_twin import SputterTwin
 from sdl_bluesky.errors import PlasmaError

@@ -13,11 +13,11 @@ import numpy as np
 
 from sdl_bluesky.agents import BALMAgent
 from sdl_bluesky.analysis.chamber import Chamber
+from sdl_bluesky.analysis.maps.readings import Film, SourceRates
+from sdl_bluesky.analysis.maps.totals import Totals
 from sdl_bluesky.analysis.rates import Window, reduce_run
 from sdl_bluesky.analysis.rbs.points import CompositionPoints
-from sdl_bluesky.analysis.readings import Film, SourceRates
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
-from sdl_bluesky.analysis.totals import Totals
 from sdl_bluesky.bench.sputter_twin import SputterTwin, twin_config
 from sdl_bluesky.errors import PlasmaError
 from sdl_bluesky.physics.geometry import Array

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.additivity import Assessment, Check, Shot, assess, choose_checks
+from sdl_bluesky.analysis.health.additivity import Assessment, Check, Shot, assess, choose_checks
 from sdl_bluesky.bench.health_lab import SENSOR_NAMES, Lab
 from sdl_bluesky.bench.health_twin import learn, shoot
 from sdl_bluesky.bench.sputter_twin import SputterTwin, twin_config

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.ageing import AgedModel, TargetState
-from sdl_bluesky.analysis.discontinuity import find_jump
+from sdl_bluesky.analysis.health.ageing import AgedModel, TargetState
+from sdl_bluesky.analysis.health.discontinuity import find_jump
 from sdl_bluesky.bench.health_lab import POWER_W, PRESSURE_MTORR, Lab
 from sdl_bluesky.bench.health_twin import learn, measure, score
 from sdl_bluesky.bench.sputter_twin import SputterTwin, twin_config

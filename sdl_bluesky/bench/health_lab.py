@@ -13,8 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
+from sdl_bluesky.analysis.health.voltage import VoltageModel, fit_voltage
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
-from sdl_bluesky.analysis.voltage import VoltageModel, fit_voltage
 from sdl_bluesky.inference.design import corners
 from sdl_bluesky.physics.flux import view
 from sdl_bluesky.physics.geometry import Array

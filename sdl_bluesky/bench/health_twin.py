@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.additivity import Shot
-from sdl_bluesky.analysis.ageing import TargetState
+from sdl_bluesky.analysis.health.additivity import Shot
+from sdl_bluesky.analysis.health.ageing import TargetState
+from sdl_bluesky.analysis.health.voltage import VoltageModel, fit_voltage
 from sdl_bluesky.analysis.rates import Window, reduce_run
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
-from sdl_bluesky.analysis.voltage import VoltageModel, fit_voltage
 from sdl_bluesky.bench.health_lab import POWER_W, PRESSURE_MTORR, SENSOR_NAMES, Lab
 from sdl_bluesky.bench.sputter_twin import SputterTwin
 from sdl_bluesky.errors import PlasmaError

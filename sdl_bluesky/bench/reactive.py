@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.actinometry import EmissionRows, calibrate
 from sdl_bluesky.analysis.rates import Window, reduce_run
-from sdl_bluesky.analysis.reactive import ReactiveRates, metal_rates
+from sdl_bluesky.analysis.reactive.actinometry import EmissionRows, calibrate
+from sdl_bluesky.analysis.reactive.metal import ReactiveRates, metal_rates
 from sdl_bluesky.bench.sputter_twin import SputterTwin, twin_config
 from sdl_bluesky.physics.emission import ARGON_NM, actinometric_ratio, line_intensity, strong_line_nm
 from sdl_bluesky.physics.oxides import oxygen_limit

@@ -1,10 +1,10 @@
 """What a reading at each candidate would be worth. Each function: (posterior, candidates [q, d], domain [g, d]) -> [q].
 
-Bayesian active learning MacKay (BALM) judges by the entropy of one normal distribution that has the mean and the variance of
-the mixture over hyper-parameters (Riis et al., NeurIPS 2022). MacKay asks for information in two ways (Neural Comput. 4, 590,
-1992): about the parameters, which is the entropy of a reading at the candidate itself and runs to the edges of the range, as he
-says; and about the quantity in a region of interest. With nodes j of weight w_j, means mu_j, latent covariances c_j, and
-c = E_j c_j + cov_j mu_j that of the mixture:
+Bayesian active learning MacKay (BALM) judges by the entropy of one normal distribution that has the mean and the variance
+of the mixture over hyper-parameters (Riis et al., NeurIPS 2022). MacKay asks for information in two ways (Neural Comput. 4,
+590, 1992): about the parameters, which is the entropy of a reading at the candidate itself and runs to the edges of the
+range, as he says; and about the quantity in a region of interest. With nodes j of weight w_j, means mu_j, latent covariances
+c_j, and c = E_j c_j + cov_j mu_j that of the mixture:
 
 * balm: entropy that a reading takes off a prediction at a random place of the domain [nats],
   1/2 ln(V / (V - mean over the domain z of c(x, z)^2 / (c(x, x) + noise))), V the mean of c(z, z);
@@ -13,8 +13,8 @@ c = E_j c_j + cov_j mu_j that of the mixture:
 * bald: entropy of the mixture less the mean entropy of the nodes [nats] (Houlsby et al., arXiv:1112.5745);
 * nipv: minus the mean posterior variance over the domain after a reading at the candidate (Seo et al., IJCNN 2000).
 
-The noise of balm-published and alm is one number, its mean over the candidates: an entropy with the noise of each place would
-send the agent where the readings are noisiest, again and again.
+The noise of balm-published and alm is one number, its mean over the candidates: an entropy with the noise of each place
+would send the agent where the readings are noisiest, again and again.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sdl_bluesky.analysis.target import Target as Wanted
+from sdl_bluesky.analysis.design.target import Target as Wanted
 from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.errors import UnknownName
 from sdl_bluesky.physics.quantity import (

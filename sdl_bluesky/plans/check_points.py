@@ -33,7 +33,7 @@ def check_places(wanted_mm: Array, x_mm: Array, y_mm: Array) -> list[tuple[float
 
 @dataclass(frozen=True, eq=False)
 class RecordedPoints:
-    """Measured fractions as a decision keeps them; see `analysis.readings.Points`.
+    """Measured fractions as a decision keeps them; see `analysis.maps.readings.Points`.
 
     Attributes:
         elements: [e]. x_mm, y_mm: [p]. fraction: [p, e]. fraction_cov: [p * e, p * e]. accepted: [p].
@@ -67,7 +67,7 @@ class RecordedPoints:
 
 
 def row_of_points(film: str, points: Any, findings: Sequence[str]) -> dict[str, Any]:
-    """What a decision keeps of measured points (`analysis.readings.Points`), in plain types."""
+    """What a decision keeps of measured points (`analysis.maps.readings.Points`), in plain types."""
     arrays = {
         k: np.asarray(getattr(points, k), dtype=float).tolist() for k in ("x_mm", "y_mm", "fraction", "fraction_cov")
     }

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.additivity import choose_checks
-from sdl_bluesky.analysis.inverse import deposition_time, design
+from sdl_bluesky.analysis.design.inverse import deposition_time, design
+from sdl_bluesky.analysis.health.additivity import choose_checks
 from sdl_bluesky.analysis.runs import CHECK
 from sdl_bluesky.errors import CampaignError, OutOfRange
 from sdl_bluesky.plans.check_points import check_places

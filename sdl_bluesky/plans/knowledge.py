@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sdl_bluesky.analysis.chamber import Chamber
+from sdl_bluesky.analysis.design.inverse import Box
 from sdl_bluesky.analysis.experience import Experience
-from sdl_bluesky.analysis.inverse import Box
-from sdl_bluesky.analysis.readings import Points
+from sdl_bluesky.analysis.maps.readings import Points
 from sdl_bluesky.analysis.runs import CHECK, FILMS, Experiment
 from sdl_bluesky.errors import CampaignError
 from sdl_bluesky.plans.campaign_file import CampaignFile

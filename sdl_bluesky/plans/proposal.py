@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.inverse import Design
-from sdl_bluesky.analysis.prediction import PointPrediction
+from sdl_bluesky.analysis.design.inverse import Design
+from sdl_bluesky.analysis.maps.prediction import PointPrediction
 from sdl_bluesky.physics.geometry import Array
 
 NOT_POWERS = ("pressure", "duration")

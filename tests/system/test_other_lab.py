@@ -47,7 +47,7 @@ def other_lab() -> dict:
 
 
 def test_two_sources_and_six_sensors_run_the_same_plans(tmp_path: Path) -> None:
-    from sdl_bluesky.analysis.ageing import TargetState
+    from sdl_bluesky.analysis.health.ageing import TargetState
     from sdl_bluesky.analysis.runs import read_experiments
     from sdl_bluesky.data.analysis import latest_analysis
     from sdl_bluesky.data.campaigns import start_of

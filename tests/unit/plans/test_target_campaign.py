@@ -42,8 +42,8 @@ def spec(target: dict[str, Any] | None = None, **more: Any) -> CampaignFile:
 def _few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sdl_bluesky.analysis.experience.SAMPLES", 300)
     monkeypatch.setattr("sdl_bluesky.analysis.experience.NODES", 8)
-    monkeypatch.setattr("sdl_bluesky.analysis.inverse.PRESSURES", 2)
-    monkeypatch.setattr("sdl_bluesky.analysis.inverse.LEVELS", (1.0, 0.5))
+    monkeypatch.setattr("sdl_bluesky.analysis.design.inverse.PRESSURES", 2)
+    monkeypatch.setattr("sdl_bluesky.analysis.design.inverse.LEVELS", (1.0, 0.5))
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_dark_plasmas_are_failed_steps(engine, chamber, monkeypatch) -> None:
 
 
 def test_where_a_film_failed_the_next_one_is_stronger_or_the_same_if_nothing_is(monkeypatch) -> None:
-    monkeypatch.setattr("sdl_bluesky.analysis.inverse.PRESSURES", 3)
+    monkeypatch.setattr("sdl_bluesky.analysis.design.inverse.PRESSURES", 3)
     lab, file = CampaignLab(seed=3), spec({"pressure": None})
     steps = lab.learned()
     free = designer_for(file, lab, steps).next_film().inputs

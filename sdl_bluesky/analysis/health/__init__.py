@@ -1,0 +1,1 @@
+"""Whether models are still true: additivity, age, and signatures of what goes wrong."""

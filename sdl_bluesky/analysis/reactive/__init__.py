@@ -1,0 +1,1 @@
+"""Reactive sputtering: metal and gas told apart."""
