@@ -1,4 +1,4 @@
-"""Start a simulated instrument: `python -m ioc_sims sputter CONFIG.json`, `python -m ioc_sims rbs CONFIG.json`."""
+"""Start a simulated instrument: `python -m ioc_sims sputter|rbs|mocvd CONFIG.json`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+import ioc_sims.mocvd
 import ioc_sims.rbs
 import ioc_sims.sputter
 from ioc_sims.common.errors import SimulationError
@@ -35,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         "rbs", help="an RBS end station", description=ioc_sims.rbs.__doc__, formatter_class=raw
     )
     rbs.add_argument("config", type=Path, metavar="CONFIG.json", help="prefix, set-up, films, seed, speed, files")
+    mocvd = instruments.add_parser(
+        "mocvd", help="a MOCVD reactor", description=ioc_sims.mocvd.__doc__, formatter_class=raw
+    )
+    mocvd.add_argument("config", type=Path, metavar="CONFIG.json", help="prefix, seed, speed, files")
     options = parser.parse_args(arguments)
 
     logging.basicConfig(
@@ -60,6 +65,11 @@ def _run(instrument: str, config: Path, lifetime: Lifetime, ready: TextIO) -> in
         from ioc_sims.rbs.settings import load_config as load_rbs
 
         return run_rbs(load_rbs(config), lifetime, ready)
+    if instrument == "mocvd":
+        from ioc_sims.mocvd.ioc import run as run_mocvd
+        from ioc_sims.mocvd.settings import load_config as load_mocvd
+
+        return run_mocvd(load_mocvd(config), lifetime, ready)
     from ioc_sims.sputter.ioc import run
     from ioc_sims.sputter.settings import load_config
 

@@ -22,8 +22,9 @@ from sdl_bluesky.demo.report import write_report
 from sdl_bluesky.demo.target_figures import target_figures
 from sdl_bluesky.errors import SDLError, ServiceError
 from sdl_bluesky.plans.campaign_file import CampaignFile
-from sdl_bluesky.plans.history import History, Step
+from sdl_bluesky.plans.history import History
 from sdl_bluesky.plans.recall import recall
+from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.session.campaigns import run_campaign_file
 from sdl_bluesky.session.home import Home
 from sdl_bluesky.session.lab import LabFile, default_lab_path
@@ -38,7 +39,6 @@ ANALYSIS_S = 300.0
 """The first spectra on a machine wait for code that is compiled then."""
 RBS_FIGURES = ("rms_percent", "worst_percent", "coverage_90", "density_error_percent")
 MAP_FIGURES = ("map_rms_percent", "map_rms_sigma", "map_worst_sigma")
-Observer = Callable[[Step, str], None]
 
 
 def demo_campaign(seed: int) -> CampaignFile:

@@ -6,48 +6,36 @@ in documents: given the history that the catalogue tells, it goes on where the l
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import bluesky.plan_stubs as bps
-from bluesky.utils import MsgGenerator, RunEngineControlException
+from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.agents import make_agent
 from sdl_bluesky.devices import Chamber
-from sdl_bluesky.errors import CampaignError, IngestError, PlasmaError, SDLError, WeakSignal
+from sdl_bluesky.errors import CampaignError, IngestError, SDLError
 from sdl_bluesky.plans.campaign_file import CampaignFile, Learn
 from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
 from sdl_bluesky.plans.designer import Designer
 from sdl_bluesky.plans.film_stages import EndStation, check_stage, target_stage
-from sdl_bluesky.plans.history import REFUSED, History, Step, failure_of, feed, row_of
+from sdl_bluesky.plans.history import History, failure_of, feed, row_of
 from sdl_bluesky.plans.preflight import check_campaign
 from sdl_bluesky.plans.record import Record
 from sdl_bluesky.plans.settings import SputterSettings
 from sdl_bluesky.plans.sputter import Measurement, cosputter, measure_rate
-from sdl_bluesky.plans.stubs import in_thread, keyed, recorded
-
-log = logging.getLogger(__name__)
-
-RUN_KEY = "campaign"
-FAILURES = (PlasmaError, WeakSignal, IngestError)
-"""Errors that say something about the point that was tried; any other ends the campaign."""
-
-Observer = Callable[[Step, str], None]
+from sdl_bluesky.plans.step import RUN_KEY, Log, Observer, do_step
+from sdl_bluesky.plans.stubs import in_thread, recorded
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is the same for all steps of one stage."""
+class Part(Log):
+    """What is the same for all steps of one campaign in a sputter chamber."""
 
     chamber: Chamber
     spec: CampaignFile
     settings: SputterSettings
-    history: History
-    observer: Observer | None
-    record: Record
     end_station: EndStation | None = None
 
 
@@ -79,20 +67,6 @@ def agent_of(spec: CampaignFile, source: str, history: History) -> Any:
     agent = agent_for(spec, source)
     feed(agent, history.of(f"learn:{source}"))
     return agent
-
-
-def _write(record: Record, values: Mapping[str, Any]) -> MsgGenerator[None]:
-    readable: Any = record
-
-    def event() -> MsgGenerator[None]:
-        yield from bps.create(name=STREAM)
-        yield from bps.read(readable)
-        yield from bps.save()
-
-    record.put(values)
-    yield from bps.checkpoint()
-    yield from keyed(event(), RUN_KEY)
-    yield from bps.checkpoint()
 
 
 def run_campaign(
@@ -139,7 +113,7 @@ def run_campaign(
         **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
         **(md or {}),
     }
-    part = Part(chamber, spec, settings, past, observer, Record(STREAM, FIELDS), end_station)
+    part = Part(past, observer, Record(STREAM, FIELDS), chamber, spec, settings, end_station)
     opened: list[str] = []
 
     def stages() -> MsgGenerator[None]:
@@ -149,9 +123,9 @@ def run_campaign(
             yield from _learn(part, source)
         if geometry is not None and (spec.check_count or spec.target is not None):
             designer = Designer(spec, geometry, past, lambda source: agent_of(spec, source, past))
-            yield from check_stage(part, _do, designer)
+            yield from check_stage(part, designer)
             if spec.target is not None:
-                yield from target_stage(part, _do, designer)
+                yield from target_stage(part, designer)
         if spec.deposit is not None:
             yield from _deposit(part)
 
@@ -213,7 +187,7 @@ def _learn(part: Part, source: str) -> MsgGenerator[None]:
             agent.register_failures([{"_id": suggestion_id, **point, **told}])
             return told
 
-        yield from _do(part, decision, experiment, learned, failed, agent.should_stop)
+        yield from do_step(part, decision, experiment, learned, failed, agent.should_stop)
         stop, _ = agent.should_stop()
 
 
@@ -244,61 +218,9 @@ def _deposit(part: Part) -> MsgGenerator[None]:
             md=md,
         )
 
-    yield from _do(part, decision, experiment, lambda _: {}, lambda _: {}, lambda: (True, "the film was the last step"))
+    yield from do_step(
+        part, decision, experiment, lambda _: {}, lambda _: {}, lambda: (True, "the film was the last step")
+    )
     last = part.history.steps[-1]
     if last.outcome != "success":
         raise CampaignError(f"the film could not be made as the campaign file says; see run {last.uid}", part.history)
-
-
-def _do(
-    part: Part,
-    decision: Decision,
-    experiment: Callable[[dict[str, Any]], MsgGenerator[Measurement]],
-    learned: Callable[[Mapping[str, Any]], dict[str, Any]],
-    failed: Callable[[SDLError], dict[str, Any]],
-    should_stop: Callable[[], tuple[bool, str]],
-) -> MsgGenerator[None]:
-    """One step: adopt a completed experiment or do it, learn from it, write the decision."""
-    history = part.history
-    orphan = history.orphans.pop(decision.suggestion_id, None)
-    uid = ""
-    try:
-        if orphan is not None:
-            uid, data = orphan
-        else:
-            measurement = yield from experiment(
-                {
-                    "campaign": history.campaign,
-                    "stage": decision.stage,
-                    "step": decision.step,
-                    "suggestion_id": decision.suggestion_id,
-                }
-            )
-            uid, data = measurement.uid, measurement.data
-        row = learned(data)
-        adopted = orphan is not None
-        step, values = decision.closed("success", uid, row=row, data=data, adopted=adopted, stop=should_stop())
-    except FAILURES as fault:
-        log.warning("step %d (%s) failed: %s", decision.step, decision.stage, fault)
-        told = failed(fault)
-        step, values = decision.closed(
-            "failed", _run_of(fault) or uid, row=told or None, reason=str(fault), stop=should_stop()
-        )
-    except RunEngineControlException:
-        raise
-    except Exception as fault:
-        reason = str(fault) if isinstance(fault, SDLError) else repr(fault)
-        told = getattr(fault, "partial", None)
-        row = told if isinstance(told, dict) and REFUSED in told else None
-        _, values = decision.closed("aborted", _run_of(fault) or uid, row=row, reason=reason)
-        yield from _write(part.record, values)
-        raise
-    yield from _write(part.record, values)
-    history.steps.append(step)
-    if part.observer is not None:
-        part.observer(step, should_stop()[1])
-
-
-def _run_of(fault: BaseException) -> str:
-    """The run in which an error was raised, as the measurement plans note it."""
-    return str(getattr(fault, "run_uid", ""))

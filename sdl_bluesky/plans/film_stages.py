@@ -20,13 +20,12 @@ from sdl_bluesky.plans.proposal import Proposal
 from sdl_bluesky.plans.rbs import RBSMeasurement, measure_rbs
 from sdl_bluesky.plans.rbs_settings import RBSSettings
 from sdl_bluesky.plans.sputter import Measurement, cosputter, measure_total
+from sdl_bluesky.plans.step import do_step
 from sdl_bluesky.plans.stubs import in_thread
 
 if TYPE_CHECKING:
     from sdl_bluesky.plans.campaign import Part
 
-Do = Callable[..., MsgGenerator[None]]
-"""One step of a campaign, from its decision to its document."""
 Experiment = Callable[[dict[str, Any]], MsgGenerator[Measurement]]
 AGENT, WATCH = "inverse design", "additivity watch"
 
@@ -39,7 +38,7 @@ class EndStation:
     settings: RBSSettings
 
 
-def check_stage(part: Part, do: Do, designer: Designer) -> MsgGenerator[None]:
+def check_stage(part: Part, designer: Designer) -> MsgGenerator[None]:
     """Co-sputter without a film at diverse settings: do the rates add up?
 
     Raises:
@@ -54,35 +53,35 @@ def check_stage(part: Part, do: Do, designer: Designer) -> MsgGenerator[None]:
                 part.chamber, found.powers, pressure, settings, sample=spec.sample, sensor=spec.sensor, md=md
             )
 
-        yield from _step(part, do, designer, _decision(part, CHECK, WATCH, proposal), experiment)
+        yield from _step(part, designer, _decision(part, CHECK, WATCH, proposal), experiment)
         proposal = yield from in_thread(designer.next_check)
     yield from in_thread(designer.refuse_untrusted)
 
 
-def target_stage(part: Part, do: Do, designer: Designer) -> MsgGenerator[None]:
+def target_stage(part: Part, designer: Designer) -> MsgGenerator[None]:
     """Design, deposit, judge; again until a film is likely to be as wanted, or the depositions are used.
 
     Raises:
         OutOfRange: the target cannot be reached; nothing was moved for it.
         CampaignError: no film could be made.
     """
-    yield from _measure_newest(part, do, designer)
+    yield from _measure_newest(part, designer)
     stop, _ = yield from in_thread(designer.verdict)
     while not stop:
-        proposal = yield from _designed(part, do, designer)
+        proposal = yield from _designed(part, designer)
         worth, words = designer.worth_it(proposal)
         if not worth:
             if part.observer is not None:
                 part.observer(part.history.steps[-1], words)
             break
-        yield from _deposit(part, do, designer, proposal)
-        yield from _measure_newest(part, do, designer)
+        yield from _deposit(part, designer, proposal)
+        yield from _measure_newest(part, designer)
         stop, _ = yield from in_thread(designer.verdict)
     if designer.best() is None:
         raise CampaignError("no film could be made for the target: see its decisions", part.history)
 
 
-def _deposit(part: Part, do: Do, designer: Designer, proposal: Proposal) -> MsgGenerator[None]:
+def _deposit(part: Part, designer: Designer, proposal: Proposal) -> MsgGenerator[None]:
     powers, pressure, duration = proposal.powers, proposal.inputs["pressure"], proposal.inputs["duration"]
     models = {source: part.history.uids(f"learn:{source}") for source in powers}
 
@@ -90,10 +89,10 @@ def _deposit(part: Part, do: Do, designer: Designer, proposal: Proposal) -> MsgG
         sample = part.spec.sample
         return cosputter(part.chamber, powers, pressure, duration, part.settings, sample=sample, based_on=models, md=md)
 
-    yield from _step(part, do, designer, _decision(part, TARGET, AGENT, proposal), experiment)
+    yield from _step(part, designer, _decision(part, TARGET, AGENT, proposal), experiment)
 
 
-def _measure_newest(part: Part, do: Do, designer: Designer) -> MsgGenerator[None]:
+def _measure_newest(part: Part, designer: Designer) -> MsgGenerator[None]:
     """Measure the newest film by backscattering, if the campaign file says so and it is worth it."""
     film = yield from in_thread(designer.unmeasured)
     if film is None:
@@ -115,10 +114,10 @@ def _measure_newest(part: Part, do: Do, designer: Designer) -> MsgGenerator[None
     name = f"measure-{sample}-{film.step}"
     inputs = {"film_step": film.step, "points": len(places)}
     decision = Decision(part.history.next_step, MEASURE, "campaign file", name, inputs, [film.uid])
-    yield from _step(part, do, designer, decision, experiment)
+    yield from _step(part, designer, decision, experiment)
 
 
-def _step(part: Part, do: Do, designer: Designer, decision: Decision, experiment: Experiment) -> MsgGenerator[None]:
+def _step(part: Part, designer: Designer, decision: Decision, experiment: Experiment) -> MsgGenerator[None]:
     """One step, of which the designer hears before its document is written: what it says then stands in the document."""
     adopted = part.history.orphans.get(decision.suggestion_id)
     made = [] if adopted is None else [adopted[0]]
@@ -133,7 +132,7 @@ def _step(part: Part, do: Do, designer: Designer, decision: Decision, experiment
         plain = None if data is None else dict(data)
         return Step(decision.step, decision.stage, decision.suggestion_id, inputs, outcome, uid, plain, plain)
 
-    yield from do(
+    yield from do_step(
         part,
         decision,
         done,
@@ -157,7 +156,7 @@ def _decision(part: Part, stage: str, agent: str, proposal: Proposal) -> Decisio
     return Decision(part.history.next_step, stage, agent, proposal.suggestion_id, inputs, known, proposal.explain)
 
 
-def _designed(part: Part, do: Do, designer: Designer) -> MsgGenerator[Proposal]:
+def _designed(part: Part, designer: Designer) -> MsgGenerator[Proposal]:
     """The next film; that none can be designed is a decision too, and the end."""
     try:
         return (yield from in_thread(designer.next_film))
@@ -169,5 +168,5 @@ def _designed(part: Part, do: Do, designer: Designer) -> MsgGenerator[Proposal]:
         raise refusal
 
     decision = Decision(part.history.next_step, TARGET, AGENT, f"target-{part.spec.sample}-refused", {}, [])
-    yield from do(part, decision, experiment, dict, lambda _: {}, lambda: (True, str(refusal)))
+    yield from do_step(part, decision, experiment, dict, lambda _: {}, lambda: (True, str(refusal)))
     raise refusal

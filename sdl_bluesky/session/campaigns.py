@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,14 +15,14 @@ from sdl_bluesky.errors import CampaignError
 from sdl_bluesky.plans.campaign import run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.film_stages import EndStation
-from sdl_bluesky.plans.history import History, Step
+from sdl_bluesky.plans.history import History
 from sdl_bluesky.plans.recall import campaign_id, recall
+from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.session.open import Session
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-Observer = Callable[[Step, str], None]
 CATCH_UP_S = 60.0
 
 
