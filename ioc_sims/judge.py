@@ -1,4 +1,4 @@
-"""Compare what a campaign wrote to the catalogue with the hidden truth of the simulated chamber.
+"""Compare what a campaign wrote to the catalogue with the hidden truth of the simulated chamber or reactor.
 
     python -m ioc_sims.judge --truth truth.json --tiled URI --api-key-env NAME --campaign UID [--out judge.json]
 
@@ -21,6 +21,7 @@ from httpx import HTTPError
 
 from ioc_sims.common.errors import JudgeError
 from ioc_sims.common.film import Film
+from ioc_sims.mocvd.scoring import OUTCOMES, layer_of, layer_score
 from ioc_sims.scoring import Map, Points, Surface, composition_score, interpolate, rate_error_percent, rbs_score
 
 SCHEMA = 1
@@ -69,6 +70,40 @@ def judge(truth: Mapping[str, Any], analysis: Any, campaigns: Sequence[str], fil
         "films": dict(_judge_film(truth, *entry, film) for entry in maps.values()),
         "rbs": _judge_rbs(truth, *latest["rbs"], film) if "rbs" in latest else None,
     }
+
+
+def judge_layers(truth: Mapping[str, Any], analysis: Any, campaigns: Sequence[str]) -> dict[str, Any]:
+    """Score every layer that campaigns grew in a reactor.
+
+    Args:
+        truth: content of the reactor's truth file.
+        analysis: Tiled container with the derived data.
+        campaigns: uids; what belongs to any of them counts.
+
+    Returns:
+        {"schema", "campaign", "layers": {wafer: {"wafer", "error" {outcome: measured less true}, "covered" {outcome: within
+        the 90 % interval}, "mismatch_error_percent", "bad", "truth" {outcome: value}, "run", "key"}}}.
+
+    Raises:
+        JudgeError: there is no layer, or one and the truth cannot be compared.
+    """
+    found = [
+        (key, md) for key, _, md in _entries(analysis) if md.get("campaign") in campaigns and md.get("kind") == "layer"
+    ]
+    if not found:
+        raise JudgeError(f"no layer of campaign {', '.join(campaigns)} in the catalogue")
+    layers: dict[str, Any] = {}
+    for key, metadata in sorted(found, key=lambda item: _when(item[1])):
+        wafer, measured = int(metadata["wafer"]), metadata["layer"]
+        result = {k: float(measured[k]) for k in ("wavelength", "wavelength_std", "lattice", "lattice_std")}
+        if measured.get("composition") is not None:
+            (x, y), cov = measured["composition"], np.asarray(measured["composition_cov"], float)
+            result |= {"x": float(x), "y": float(y), "x_std": float(cov[0, 0] ** 0.5), "y_std": float(cov[1, 1] ** 0.5)}
+        hidden = layer_of(truth, wafer)
+        real = {k: float(hidden["wavelength_mean_nm" if k == "wavelength" else name]) for k, name in OUTCOMES.items()}
+        run = str(metadata.get("run", ""))
+        layers[str(wafer)] = {**asdict(layer_score(truth, wafer, result)), "truth": real, "run": run, "key": key}
+    return {"schema": SCHEMA, "campaign": list(campaigns), "layers": layers}
 
 
 def _judge_source(
@@ -187,7 +222,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         truth = json.loads(options.truth.read_text(encoding="utf-8"))
-        result = judge(truth, _connect(options)[options.analysis], options.campaign, options.film)
+        analysis = _connect(options)[options.analysis]
+        if "wafers" in truth:
+            result = judge_layers(truth, analysis, options.campaign)
+        else:
+            result = judge(truth, analysis, options.campaign, options.film)
         text = json.dumps(result, indent=2, allow_nan=False) + "\n"
         sys.stdout.write(text)
         if options.out is not None:
