@@ -9,7 +9,8 @@ if __name__ == "agents":
 from sdl_bluesky.agents.balm import BALMAgent
 from sdl_bluesky.agents.baselines import RandomAgent, SobolAgent
 from sdl_bluesky.agents.learner import RateAgent
+from sdl_bluesky.agents.pibo import PIBOAgent
 from sdl_bluesky.agents.protocol import Agent
 from sdl_bluesky.agents.registry import AGENTS, make_agent
 
-__all__ = ["AGENTS", "Agent", "BALMAgent", "RandomAgent", "RateAgent", "SobolAgent", "make_agent"]
+__all__ = ["AGENTS", "Agent", "BALMAgent", "PIBOAgent", "RandomAgent", "RateAgent", "SobolAgent", "make_agent"]

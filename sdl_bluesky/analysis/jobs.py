@@ -4,8 +4,8 @@
 
 measure_rate -> "flux"; a campaign -> a "rate_surface" for each source it learned; cosputter -> the rate surfaces of its
 sources and the "composition"; measure_rbs -> "rbs", the "calibration" of the chamber, and the film's map once more;
-measure_reactive, if it names its calibration -> "reactive". A result that is there already, from the same runs by the
-same method, parameters and software, is not made again.
+measure_reactive, if it names its calibration -> "reactive"; grow_and_measure -> "layer". A result that is there already,
+from the same runs by the same method, parameters and software, is not made again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ import numpy as np
 
 from sdl_bluesky.analysis.chamber import Chamber
 from sdl_bluesky.analysis.health.signatures import Signature, of_film
-from sdl_bluesky.analysis.kinds import CALIBRATION, COMPOSITION, FLUX, RATE_SURFACE, RBS, REACTIVE, campaign_of, kind_of
+from sdl_bluesky.analysis.kinds import (
+    CALIBRATION,
+    COMPOSITION,
+    FLUX,
+    LAYER,
+    RATE_SURFACE,
+    RBS,
+    REACTIVE,
+    campaign_of,
+    kind_of,
+)
 from sdl_bluesky.analysis.maps.calibration import Calibration
 from sdl_bluesky.analysis.maps.calibration_recipe import (
     calibration_metadata,
@@ -41,7 +51,7 @@ from sdl_bluesky.analysis.store import Result, put
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
 from sdl_bluesky.data.analysis import Analysis, find_analyses, read_analysis
 from sdl_bluesky.data.campaigns import start_of
-from sdl_bluesky.data.catalogue import read_table
+from sdl_bluesky.data.catalogue import read_dataset, read_table
 from sdl_bluesky.errors import CatalogueError, OutOfRange, WeakSignal
 
 if TYPE_CHECKING:
@@ -68,7 +78,7 @@ def analyse_run(client: Container, uid: str) -> list[str]:
         log.info("run %s (%s): nothing to analyse", uid, start.get("plan_name"))
         return []
     jobs: dict[str, Callable[..., list[str]]] = {FLUX: _flux, RATE_SURFACE: _campaign, COMPOSITION: _film, RBS: _rbs}
-    jobs[REACTIVE] = _reactive
+    jobs |= {REACTIVE: _reactive, LAYER: _layer}
     return jobs[kind](client, run)
 
 
@@ -205,6 +215,19 @@ def _reactive(client: Container, run: Container) -> list[str]:
         return reactive_result(start, read_rows(run), EmissionRows.join([read_rows(k) for k in runs]))
 
     return [put(client, REACTIVE, reactive_metadata(start, calibrations), make)]
+
+
+def _layer(client: Container, run: Container) -> list[str]:
+    """Wavelength, lattice constant and composition of the layer of a growth run."""
+    from sdl_bluesky.analysis.layers.recipe import layer_metadata, layer_result
+
+    start = start_of(run)
+
+    def make() -> Result:
+        rows = read_dataset(run)
+        return layer_result(start, {str(name): rows[name].values[-1] for name in rows})
+
+    return [put(client, LAYER, layer_metadata(start), make)]
 
 
 class _Models:

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 MEASURE_RATE, COSPUTTER, MEASURE_RBS, CAMPAIGN = "measure_rate", "cosputter", "measure_rbs", "campaign"
-MEASURE_REACTIVE = "measure_reactive"
-FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE = "flux", "rate_surface", "composition", "rbs", "reactive"
+MEASURE_REACTIVE, GROW_AND_MEASURE = "measure_reactive", "grow_and_measure"
+FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE, LAYER = "flux", "rate_surface", "composition", "rbs", "reactive", "layer"
 CALIBRATION = "calibration"
 """Of a chamber, by measured points of its films: follows from results of the kind "rbs"."""
-KINDS = (FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE)
+KINDS = (FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE, LAYER)
 
 
 def kind_of(start: Mapping[str, Any]) -> str | None:
     """What a run is analysed to, by its start document; None if there is nothing to do."""
     if start.get("purpose") == CAMPAIGN:
-        return RATE_SURFACE
+        return RATE_SURFACE if start.get("sources") else None
     if start.get("plan_name") == MEASURE_REACTIVE:
         return REACTIVE if start.get("based_on") else None
-    return {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION, MEASURE_RBS: RBS}.get(str(start.get("plan_name")))
+    kinds = {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION, MEASURE_RBS: RBS, GROW_AND_MEASURE: LAYER}
+    return kinds.get(str(start.get("plan_name")))
 
 
 def campaign_of(start: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from sdl_bluesky.errors import OutOfRange, UnknownName
 BENCHES: Mapping[str, str] = {
     "balm": "sdl_bluesky.bench.balm",
     "flux": "sdl_bluesky.bench.flux",
+    "pibo": "sdl_bluesky.bench.pibo",
     "rbs-forward": "sdl_bluesky.bench.rbs_forward",
     "rbs-fit": "sdl_bluesky.bench.rbs_fit",
     "health": "sdl_bluesky.bench.health",

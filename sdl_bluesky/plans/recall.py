@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdl_bluesky.analysis.runs import CHECK
@@ -15,6 +14,7 @@ from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.designer import Designer
 from sdl_bluesky.plans.history import REFUSED, History, Step, feed, row_of
 from sdl_bluesky.plans.knowledge import MEASURE, TARGET
+from sdl_bluesky.plans.replayed import Replayed
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -95,21 +95,6 @@ def _step(client: Container, spec: CampaignFile, row: Mapping[str, Any]) -> Step
     elif row["outcome"] == "success":
         data = told if stage == MEASURE else primary(find_run(client, uid))
     return Step(int(row["step"]), stage, name, dict(row["inputs"]), row["outcome"], uid, told, data)
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """One decision, recorded and proposed again by an agent rebuilt from the catalogue.
-
-    Attributes:
-        difference: largest difference of an input, as a fraction of its range.
-    """
-
-    step: int
-    stage: str
-    recorded: Mapping[str, float]
-    proposed: Mapping[str, float]
-    difference: float
 
 
 def replay(client: Container, campaign: str) -> Iterator[Replayed]:
