@@ -51,7 +51,7 @@ from sdl_bluesky.analysis.store import Result, put
 from sdl_bluesky.analysis.surface import SourceSurface, fit_surface
 from sdl_bluesky.data.analysis import Analysis, find_analyses, read_analysis
 from sdl_bluesky.data.campaigns import start_of
-from sdl_bluesky.data.catalogue import read_dataset, read_table
+from sdl_bluesky.data.catalogue import read_last, read_table
 from sdl_bluesky.errors import CatalogueError, OutOfRange, WeakSignal
 
 if TYPE_CHECKING:
@@ -223,11 +223,7 @@ def _layer(client: Container, run: Container) -> list[str]:
 
     start = start_of(run)
 
-    def make() -> Result:
-        rows = read_dataset(run)
-        return layer_result(start, {str(name): rows[name].values[-1] for name in rows})
-
-    return [put(client, LAYER, layer_metadata(start), make)]
+    return [put(client, LAYER, layer_metadata(start), lambda: layer_result(start, read_last(run)))]
 
 
 class _Models:

@@ -7,7 +7,14 @@ from typing import Any
 
 MEASURE_RATE, COSPUTTER, MEASURE_RBS, CAMPAIGN = "measure_rate", "cosputter", "measure_rbs", "campaign"
 MEASURE_REACTIVE, GROW_AND_MEASURE = "measure_reactive", "grow_and_measure"
-FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE, LAYER = "flux", "rate_surface", "composition", "rbs", "reactive", "layer"
+FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE, LAYER = (
+    "flux",
+    "rate_surface",
+    "composition",
+    "rbs",
+    "reactive",
+    "layer",
+)
 CALIBRATION = "calibration"
 """Of a chamber, by measured points of its films: follows from results of the kind "rbs"."""
 KINDS = (FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE, LAYER)

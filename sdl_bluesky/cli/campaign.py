@@ -39,11 +39,9 @@ def _find(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from sdl_bluesky.data.yamlfile import read_yaml
-    from sdl_bluesky.plans.campaign_file import CampaignFile
-    from sdl_bluesky.session.campaigns import run_campaign_file
+    from sdl_bluesky.session.campaigns import read_campaign_file, run_campaign_file
 
-    spec = read_yaml(options.file, CampaignFile)
+    spec = read_campaign_file(options.file)
     with open_lab(options) as session:
         history = run_campaign_file(session, spec, observer=Progress())
         _end(session, history.campaign)
@@ -72,12 +70,13 @@ def _end(session: Session, campaign: str) -> None:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from sdl_bluesky.plans.recall import campaign_id, replay
+    from sdl_bluesky.plans.recall import campaign_id
+    from sdl_bluesky.session.campaigns import replay_campaign
 
     _find(options)
     with open_data(options) as client:
         worst = 0.0
-        for row in replay(client, campaign_id(client, options.uid)):
+        for row in replay_campaign(client, campaign_id(client, options.uid)):
             recorded = "  ".join(f"{name} {value:8.4f}" for name, value in row.recorded.items())
             say(f"{row.step:3d}  {row.stage:10s} {recorded}  difference {row.difference:.1e} of the range")
             worst = max(worst, row.difference)

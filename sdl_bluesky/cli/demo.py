@@ -18,10 +18,10 @@ def add(commands: Commands) -> None:
     demo.add_argument(
         "what",
         nargs="?",
-        choices=["sputter", "rbs", "all"],
+        choices=["sputter", "rbs", "mocvd", "all"],
         default="sputter",
         help="sputter: learn two sources, deposit and map a film; rbs: the same, and the film is measured by RBS; "
-        "all: everything there is, which today is rbs (%(default)s)",
+        "mocvd: grow layers to two wavelengths; all: rbs, then mocvd in the folder's part mocvd/ (%(default)s)",
     )
     demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for everything it makes (%(default)s)")
     demo.add_argument(
@@ -48,6 +48,10 @@ def _demo(options: argparse.Namespace) -> int:
         from sdl_bluesky.demo.sputter import run_demo
 
         what = "simulated sputter chamber"
+    elif options.what == "mocvd":
+        from sdl_bluesky.demo.growth import run_demo
+
+        what = "simulated MOCVD reactor"
     else:
         from sdl_bluesky.demo.rbs import run_demo
 
@@ -56,5 +60,10 @@ def _demo(options: argparse.Namespace) -> int:
     say(f"sdl demo {options.what}: {what} at {options.speed:g} x real time, data in {options.out}/")
     summary = run_demo(options.out, options.speed, options.seed, say, Progress())
     show_summary(summary, options.out)
+    if options.what == "all":
+        from sdl_bluesky.demo import growth
+
+        out = options.out / "mocvd"
+        show_summary(growth.run_demo(out, options.speed, options.seed, say, Progress()), out)
     say(f"done in {time.monotonic() - began:.0f} s")
     return 0

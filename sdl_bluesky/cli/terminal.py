@@ -44,6 +44,8 @@ def _told(row: Mapping[str, Any]) -> str:
     """What an experiment found, in one line."""
     if "rate" in row:
         return f"rate {row['rate']:7.2f} +- {row['rate_std']:.2f} ng cm^-2 s^-1"
+    if "lattice" in row:
+        return f"{row['wavelength']:7.1f} nm  {row['lattice']:.5f} Angstrom"
     if "probability" in row and "fraction" in row:
         columns = zip(row["elements"], row["fraction"], row["fraction_std"])
         parts = ", ".join(f"{e} {100 * x[0]:.1f} +- {100 * std[0]:.1f} %" for e, x, std in columns)
@@ -72,12 +74,16 @@ def show_summary(summary: Mapping[str, Any], out: Path) -> None:
     """The figures of a demonstration, compared with the hidden truth."""
     rows = [
         (name, str(source["experiments"]), "e_rms_percent", f"{source['e_rms_percent']:.2f}")
-        for name, source in summary["sources"].items()
+        for name, source in summary.get("sources", {}).items()
     ]
     parts = {"composition map": "composition", "composition by RBS": "rbs", "wanted composition": "target"}
     for what, part in parts.items():
         figures = summary.get(part) or {}
         rows += [(what, "", key, f"{value:.4g}") for key, value in figures.items() if _is_figure(value)]
+    for name, found in summary.get("mocvd", {}).get("targets", {}).items():
+        for what, part in (("measured", found), ("in truth", found.get("truth", {}))):
+            figures = {key: part[key] for key in ("wavelength", "mismatch_percent") if key in part}
+            rows += [(f"{name} nm, {what}", str(found["runs"]), key, f"{value:.5g}") for key, value in figures.items()]
     show_table("compared with the hidden truth", ("what", "experiments", "figure", "value"), rows)
     say(f"summary {out}/summary.json, report {out}/report.html")
 

@@ -172,6 +172,21 @@ def read_table(run: Container, stream: str = "primary") -> pd.DataFrame:
     return cast("pd.DataFrame", frame[[name for name in frame.columns if not str(name).startswith("ts_")]])
 
 
+def read_last(run: Container, stream: str = "primary") -> dict[str, Any]:
+    """The last event of a stream, arrays too, by column.
+
+    Raises:
+        CatalogueError: the run has no such stream, or the stream no event.
+    """
+    node: Any = _stream(run, stream)
+    base = getattr(node, "base", node)
+    table = read_table(run, stream)
+    if not len(table):
+        raise CatalogueError(f"stream {stream!r} of run {run.item['id']} has no event")
+    arrays = {name: base[name].read()[-1] for name in base if not name.startswith("internal")}
+    return {**{str(k): v for k, v in table.iloc[-1].items()}, **arrays}
+
+
 def read_dataset(run: Container, stream: str = "primary") -> xr.Dataset:
     """All of a stream, arrays too, as an xarray Dataset with the coordinate `time`.
 

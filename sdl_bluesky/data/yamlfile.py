@@ -35,20 +35,33 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         UnitError: a quantity has a wrong unit or none.
         LabFileError: the file is missing, is not YAML, or has another fault; all faults are listed.
     """
+    return check(read_mapping(path), model, str(path))
+
+
+def read_mapping(path: Path) -> Mapping[str, Any]:
+    """Read a YAML file that holds a mapping, unchecked.
+
+    Raises:
+        LabFileError: the file is missing, is not YAML, or holds something else.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as fault:
         raise LabFileError(f"cannot read {path}: {fault.strerror}; give the path of an existing file") from fault
     except yaml.YAMLError as fault:
         raise LabFileError(f"{path} is not valid YAML: {fault}") from fault
-    return check(data, model, str(path))
+    return _mapping(data, str(path))
+
+
+def _mapping(data: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise LabFileError(f"{where} must be a mapping of keys to values, not {type(data).__name__}")
+    return data
 
 
 def check(data: Any, model: type[Model], where: str) -> Model:
     """Check plain data against a model; errors as in `read_yaml`."""
-    if not isinstance(data, Mapping):
-        raise LabFileError(f"{where} must be a mapping of keys to values, not {type(data).__name__}")
     try:
-        return model.model_validate(data)
+        return model.model_validate(_mapping(data, where))
     except ValidationError as fault:
         raise _explain(fault, where) from fault

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -15,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sdl_bluesky.data.analysis import read_analysis
-from sdl_bluesky.data.server import api_key
 from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.data.yamlfile import check
+from sdl_bluesky.demo.judge import ask_judge
 from sdl_bluesky.demo.report import write_report
 from sdl_bluesky.demo.target_figures import target_figures
-from sdl_bluesky.errors import SDLError, ServiceError
+from sdl_bluesky.errors import ServiceError
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.history import History
 from sdl_bluesky.plans.recall import recall
@@ -47,8 +44,8 @@ def demo_campaign(seed: int) -> CampaignFile:
     return check({**yaml.safe_load(text), "seed": seed}, CampaignFile, "the demonstration's campaign")
 
 
-def prepare(out: Path, speed: float, seed: int) -> tuple[LabFile, Home]:
-    """An empty data folder with the lab file of the demonstration.
+def prepare(out: Path, speed: float, seed: int, parts: Mapping[str, Any] | None = None) -> tuple[LabFile, Home]:
+    """An empty data folder with the lab file of the demonstration: the shipped one with other `parts`, None for none.
 
     An earlier demonstration in the folder is removed; anything else is not touched.
 
@@ -58,6 +55,7 @@ def prepare(out: Path, speed: float, seed: int) -> tuple[LabFile, Home]:
     """
     data = yaml.safe_load(default_lab_path().read_text(encoding="utf-8"))
     data["twin"] |= {"speed": speed, "seed": seed}
+    data = {k: v for k, v in {**data, **(parts or {})}.items() if v is not None}
     lab = check(data, LabFile, "the demonstration's lab file (--speed, --seed)")
     home = Home(out.resolve())
     running = home.services()
@@ -108,7 +106,7 @@ def conclude(session: Session, campaign: str, seed: int | None = None) -> dict[s
         session.analysis.wait(ANALYSIS_S)
     wait_until_caught_up(home.log, session.client, CATCH_UP_S)
     spec, history = recall(session.client, campaign)
-    verdict = _judge(session, campaign, home.path / "judge.json")
+    verdict = ask_judge(session, campaign, home.truth, home.path / "judge.json")
     twin = session.lab.twin
     measured = film_figures(session.client, campaign, verdict)
     summary = summarise(history, verdict, seed if seed is not None else (twin.seed if twin else 0), measured)
@@ -153,16 +151,3 @@ def film_figures(client: Container, campaign: str, verdict: Mapping[str, Any]) -
     figures = {key: score[key] for key in RBS_FIGURES}
     checks = {key: about["checks"][key] for key in MAP_FIGURES if key in about["checks"]}
     return {"uid": about["run"], "points": score["points"], **figures, **checks}
-
-
-def _judge(session: Session, campaign: str, out: Path) -> dict[str, Any]:
-    """Ask the judge, a program of its own, which alone reads the truth."""
-    command = [sys.executable, "-m", "ioc_sims.judge", "--truth", str(session.home.truth)]
-    command += ["--tiled", session.tiled_uri, "--api-key-env", "TILED_API_KEY", "--campaign", campaign]
-    command += ["--out", str(out)]
-    environment = {**os.environ, "TILED_API_KEY": api_key(session.home.tiled)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode != 0:
-        raise SDLError(f"the judge could not compare with the truth: {done.stderr.strip()[-500:]}")
-    verdict: dict[str, Any] = json.loads(out.read_text())
-    return verdict

@@ -1,11 +1,12 @@
 """Instruments of the laboratory as ophyd devices.
 
-Nothing here is an instance: `make_chamber(prefix, spec)` and `make_station(prefix, spec)` build one sputter chamber and one
-RBS end station from a frozen description. The names below are loaded on first use, so `ChamberSpec` (which needs no
-control system) can be imported, and the EPICS_* environment be set, before ophyd starts Channel Access.
+Nothing here is an instance: `make_chamber`, `make_station` and `make_reactor`, each of (prefix, spec), build one sputter
+chamber, one RBS end station and one MOCVD reactor from a frozen description. The names below are loaded on first use, so
+`ChamberSpec` (which needs no control system) can be imported, and the EPICS_* environment be set, before ophyd starts
+Channel Access.
 
 Order in a process: set EPICS_*, `configure_ophyd()`, `chamber = make_chamber(...)`, `chamber.connect()`,
-`Guard(chamber, station)`.
+`Guard(chamber, station, reactor)`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .making_safe import SafeStepResult, make_safe_now
     from .mfc import MassFlowController, ReactiveGas
+    from .mocvd.diffractometer import Diffractometer, Scan, ScanRange
+    from .mocvd.growth import GrowthClock
+    from .mocvd.layer_log import LayerLog, LayerReadings
+    from .mocvd.mapper import PLMap, PLMapper, PLSpectrum
+    from .mocvd.reactor import MOCVD, make_reactor
+    from .mocvd.spec import MOCVDSpec
+    from .mocvd.wafers import WaferHandler
     from .mover import Mover
     from .pausing import Pausing
     from .positioner import Positioner, check_all
@@ -54,16 +62,26 @@ _HOME = {
     "Chamber": "chamber",
     "ChamberSpec": "spec",
     "Clock": "clock",
+    "Diffractometer": "mocvd.diffractometer",
     "Gauge": "gauge",
+    "GrowthClock": "mocvd.growth",
     "Guard": "guard",
     "Interlock": "interlock",
     "LabDevice": "base",
+    "LayerLog": "mocvd.layer_log",
+    "LayerReadings": "mocvd.layer_log",
     "Liveness": "liveness",
     "Loader": "rbs.sample",
     "Machine": "machine",
     "MassFlowController": "mfc",
+    "MOCVD": "mocvd.reactor",
+    "MOCVDSpec": "mocvd.spec",
     "Mover": "mover",
+    "NumberedSource": "sputter",
     "Pausing": "pausing",
+    "PLMap": "mocvd.mapper",
+    "PLMapper": "mocvd.mapper",
+    "PLSpectrum": "mocvd.mapper",
     "Positioner": "positioner",
     "ProcessClock": "clock",
     "QCM": "qcm",
@@ -74,9 +92,10 @@ _HOME = {
     "ReactiveGas": "mfc",
     "ReactiveSpec": "spec",
     "SafeStepResult": "making_safe",
+    "Scan": "mocvd.diffractometer",
+    "ScanRange": "mocvd.diffractometer",
     "Severity": "base",
     "Shutter": "shutter",
-    "NumberedSource": "sputter",
     "Source": "sputter",
     "SourceSpec": "spec",
     "Spectrometer": "spectrometer",
@@ -87,18 +106,21 @@ _HOME = {
     "Substrate": "sputter",
     "SuspendOnAlarm": "suspenders",
     "SuspendOnInterlock": "suspenders",
+    "WaferHandler": "mocvd.wafers",
     "WallClock": "clock",
     "all_of": "status",
     "cause_of": "status",
     "check_all": "positioner",
     "configure_ophyd": "setup",
     "make_chamber": "chamber",
+    "make_reactor": "mocvd.reactor",
     "make_safe_now": "making_safe",
     "make_station": "rbs.station",
     "until": "status",
 }
 
 __all__ = [
+    "MOCVD",
     "QCM",
     "Acquisition",
     "AnyInterlock",
@@ -107,16 +129,24 @@ __all__ = [
     "Chamber",
     "ChamberSpec",
     "Clock",
+    "Diffractometer",
     "Gauge",
+    "GrowthClock",
     "Guard",
     "Interlock",
     "LabDevice",
+    "LayerLog",
+    "LayerReadings",
     "Liveness",
     "Loader",
+    "MOCVDSpec",
     "Machine",
     "MassFlowController",
     "Mover",
     "NumberedSource",
+    "PLMap",
+    "PLMapper",
+    "PLSpectrum",
     "Pausing",
     "Positioner",
     "ProcessClock",
@@ -127,6 +157,8 @@ __all__ = [
     "ReactiveGas",
     "ReactiveSpec",
     "SafeStepResult",
+    "Scan",
+    "ScanRange",
     "Severity",
     "Shutter",
     "Source",
@@ -139,12 +171,14 @@ __all__ = [
     "Substrate",
     "SuspendOnAlarm",
     "SuspendOnInterlock",
+    "WaferHandler",
     "WallClock",
     "all_of",
     "cause_of",
     "check_all",
     "configure_ophyd",
     "make_chamber",
+    "make_reactor",
     "make_safe_now",
     "make_station",
     "until",

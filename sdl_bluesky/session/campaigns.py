@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from bluesky.utils import MsgGenerator, RunEngineInterrupted
 
-from sdl_bluesky.data.campaigns import start_of, stop_of
+from sdl_bluesky.data.campaigns import campaign_chain, start_of, stop_of
 from sdl_bluesky.data.catalogue import campaigns
 from sdl_bluesky.data.status import wait_until_caught_up
-from sdl_bluesky.errors import CampaignError
+from sdl_bluesky.data.yamlfile import check, read_mapping
+from sdl_bluesky.errors import CampaignError, ServiceMissing
 from sdl_bluesky.plans.campaign import run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.film_stages import EndStation
+from sdl_bluesky.plans.growth.file import GrowthFile
+from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth, replay_growth
 from sdl_bluesky.plans.history import History
-from sdl_bluesky.plans.recall import campaign_id, recall
+from sdl_bluesky.plans.recall import campaign_id, recall, replay
+from sdl_bluesky.plans.replayed import Replayed
 from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.session.open import Session
 
@@ -26,10 +32,29 @@ if TYPE_CHECKING:
 CATCH_UP_S = 60.0
 
 
+Spec: TypeAlias = CampaignFile | GrowthFile
+
+
+def read_campaign_file(path: Path) -> Spec:
+    """A campaign file of either kind: with `grow` for the reactor, or with `learn` for the sputter chamber.
+
+    Raises:
+        LabFileError: it cannot be read, or is no campaign; nothing was moved.
+    """
+    content = read_mapping(path)
+    return check(content, GrowthFile if "grow" in content else CampaignFile, str(path))
+
+
 def campaign_plan(
-    session: Session, spec: CampaignFile, history: History | None = None, observer: Observer | None = None
+    session: Session, spec: Spec, history: History | None = None, observer: Observer | None = None
 ) -> MsgGenerator[History]:
-    """The plan of a campaign in a session: its machines, and the geometry that its lab file gives."""
+    """The plan of a campaign in a session: its machines, and what its lab file says of them.
+
+    Raises:
+        ServiceMissing: a growth campaign in a lab without a reactor.
+    """
+    if isinstance(spec, GrowthFile):
+        return _growth_plan(session, spec, history, observer)
     station, settings = session.station, session.rbs_settings
     return run_campaign(
         session.chamber,
@@ -42,13 +67,26 @@ def campaign_plan(
     )
 
 
+def _growth_plan(
+    session: Session, spec: GrowthFile, history: History | None, observer: Observer | None
+) -> MsgGenerator[History]:
+    from sdl_bluesky.plans.growth.campaign import run_growth
+    from sdl_bluesky.plans.growth.reactor import ReactorGrower
+
+    if session.reactor is None or session.growth_settings is None:
+        raise ServiceMissing("there is no MOCVD reactor: the lab file has no `mocvd` part, or its IOC does not answer")
+    grower = ReactorGrower(session.reactor, session.growth_settings)
+    earlier = earlier_rows(session.client, spec.grow.earlier)
+    return run_growth(grower, spec, history=history, earlier=earlier, observer=observer)
+
+
 def run_campaign_file(
-    session: Session, spec: CampaignFile, history: History | None = None, observer: Observer | None = None
+    session: Session, spec: Spec, history: History | None = None, observer: Observer | None = None
 ) -> History:
     """Run a campaign, or what is left of one.
 
     Raises:
-        SDLError: see `sdl_bluesky.plans.campaign.run_campaign`.
+        SDLError: see `plans.campaign.run_campaign` and `plans.growth.campaign.run_growth`.
         CampaignError: it was stopped before its end.
     """
     done: list[History] = []
@@ -79,10 +117,25 @@ def resume(session: Session, uid: str, observer: Observer | None = None) -> Hist
         CatalogueError: no such campaign. CampaignError: it is finished already.
     """
     wait_until_caught_up(session.home.log, session.client, CATCH_UP_S)
-    spec, history = recall(session.client, campaign_id(session.client, uid))
+    campaign = campaign_id(session.client, uid)
+    spec: Spec
+    if is_growth(session.client, campaign):
+        spec, history = recall_growth(session.client, campaign)
+    else:
+        spec, history = recall(session.client, campaign)
     if is_finished(session.client, history.last_run):
         raise CampaignError(f"campaign {history.campaign} is finished: nothing is left to do", history)
     return run_campaign_file(session, spec, history, observer)
+
+
+def is_growth(client: Container, campaign: str) -> bool:
+    """Whether a campaign grows layers."""
+    return start_of(campaign_chain(client, campaign)[0]).get("plan_name") == "run_growth"
+
+
+def replay_campaign(client: Container, campaign: str) -> Iterator[Replayed]:
+    """Let agents, rebuilt from the catalogue alone for every step, choose again; see `plans.recall.replay`."""
+    return replay_growth(client, campaign) if is_growth(client, campaign) else replay(client, campaign)
 
 
 def is_finished(client: Container, run_uid: str) -> bool:

@@ -6,6 +6,7 @@ HOME/tiled/           the catalogue's databases, files, configuration and key
 HOME/twin/            configuration, state and log of the simulated instruments
 HOME/truth.json       the hidden truth of the simulated chamber: for a judge, read by nothing in this package
 HOME/truth-rbs.json   that of the simulated RBS end station
+HOME/truth-mocvd.json that of the simulated MOCVD reactor
 HOME/services.json    addresses of the running services, while they run
 HOME/services.lock    held by the process that keeps the services
 HOME/session.lock     held by the process that runs the lab; reading the catalogue does not need it
@@ -28,7 +29,8 @@ from sdl_bluesky.session.lab import LabFile, default_lab_path, load_lab
 class ServiceInfo:
     """Where the services of a lab answer, which process keeps them, and their own process numbers.
 
-    `ca_host` and `ca_port` are those of the sputter chamber's IOC, `rbs_host` and `rbs_port` those of the RBS end station's.
+    `ca_host` and `ca_port` are those of the sputter chamber's IOC; `rbs_*` those of the RBS end station's and `mocvd_*`
+    those of the MOCVD reactor's, None where there is none.
     """
 
     pid: int
@@ -41,14 +43,15 @@ class ServiceInfo:
     children: dict[str, int]
     rbs_host: str | None = None
     rbs_port: int | None = None
+    mocvd_host: str | None = None
+    mocvd_port: int | None = None
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of every IOC."""
-        found = [(self.ca_host, self.ca_port)]
-        if self.rbs_host is not None and self.rbs_port is not None:
-            found.append((self.rbs_host, self.rbs_port))
-        return found
+        others = ((self.rbs_host, self.rbs_port), (self.mocvd_host, self.mocvd_port))
+        found = [(host, port) for host, port in others if host is not None and port is not None]
+        return [(self.ca_host, self.ca_port), *found]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from sdl_bluesky.data.yamlfile import read_yaml
 from sdl_bluesky.errors import LabFileError
 from sdl_bluesky.physics.quantity import Seconds
 from sdl_bluesky.session.lab_chamber import ChamberPart
+from sdl_bluesky.session.lab_mocvd import MOCVDPart
 from sdl_bluesky.session.lab_rbs import RBSPart
 from sdl_bluesky.session.part import EpicsPart, Part
 
@@ -54,31 +55,42 @@ class LabFile(Part):
     twin: TwinPart | None = None
     chamber: ChamberPart
     rbs: RBSPart | None = None
+    mocvd: MOCVDPart | None = None
 
     @model_validator(mode="after")
     def _addresses(self) -> LabFile:
         if self.twin is None:
-            for place, part in (("epics", self.epics), ("rbs.epics", self.rbs.epics if self.rbs else None)):
+            places = {"epics": self.epics, **{f"{name}.epics": part.epics for name, part in self._others.items()}}
+            for place, part in places.items():
                 if part is not None and part.port == "auto":
                     raise ValueError(f"{place}.port is 'auto', which needs a twin: give the IOC's port (usually 5064)")
         return self
 
     @model_validator(mode="after")
     def _machines(self) -> LabFile:
-        if self.rbs is None:
-            return self
         stubs = {p.pv: n for n, p in [*self.chamber.sources.items(), *self.chamber.sensors.items()]}
-        if self.rbs.pv in stubs:
-            raise ValueError(f"pv {self.rbs.pv!r} is used twice: by rbs and by {stubs[self.rbs.pv]}")
-        names = [n for n in stubs.values() if n == "station" or n.startswith("rbs_")]
-        if names:
-            raise ValueError(f"names of the RBS end station's devices cannot be used: {', '.join(names)}")
+        names = list(stubs.values())
+        taken = {"rbs": ("station", "RBS end station"), "mocvd": ("reactor", "MOCVD reactor")}
+        for machine, part in self._others.items():
+            if part.pv in stubs:
+                raise ValueError(f"pv {part.pv!r} is used twice: by {machine} and by {stubs[part.pv]}")
+            stubs[part.pv] = machine
+            own, kind = taken[machine]
+            wrong = [n for n in names if n == own or n.startswith(f"{machine}_")]
+            if wrong:
+                raise ValueError(f"names of the {kind}'s devices cannot be used: {', '.join(wrong)}")
         return self
+
+    @property
+    def _others(self) -> dict[str, RBSPart | MOCVDPart]:
+        """The machines beside the sputter chamber, by the name of their IOC."""
+        found = {"rbs": self.rbs, "mocvd": self.mocvd}
+        return {name: part for name, part in found.items() if part is not None}
 
     @property
     def iocs(self) -> tuple[str, ...]:
         """Names of the IOCs that serve the lab's machines."""
-        return ("sputter",) if self.rbs is None else ("sputter", "rbs")
+        return ("sputter", *self._others)
 
     def epics_of(self, ioc: str) -> EpicsPart:
         """Where an IOC answers.
@@ -88,20 +100,20 @@ class LabFile(Part):
         """
         if ioc not in self.iocs:
             raise LabFileError(f"lab {self.name!r} has no {ioc!r}: add that part to its file")
-        if ioc == "sputter" or self.rbs is None:
-            return self.epics
-        if self.rbs.epics is not None:
-            return self.rbs.epics
+        own = self._others[ioc].epics if ioc in self._others else self.epics
+        if own is not None:
+            return own
         return self.epics if self.twin is None else EpicsPart(host=self.epics.host)
 
     def prefix_of(self, ioc: str) -> str:
         """Prefix of the PVs of an IOC."""
-        return self.prefix + self.rbs.pv if ioc == "rbs" and self.rbs is not None else self.prefix
+        return self.prefix + self._others[ioc].pv if ioc in self._others else self.prefix
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the content, the same for two files that say the same."""
-        left_out: dict[str, Any] = {} if self.rbs is not None else {"rbs": True}  # a lab without keeps the hash it had
+        # a lab without keeps the hash it had
+        left_out: dict[str, Any] = {name: True for name in ("rbs", "mocvd") if name not in self._others}
         unsaid = {name for name in ("reactive", "target_numbers") if not getattr(self.chamber, name)}
         if unsaid:
             left_out["chamber"] = unsaid

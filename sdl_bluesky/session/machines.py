@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdl_bluesky.devices.mocvd.spec import MOCVDSpec
 from sdl_bluesky.devices.rbs.spec import RBSSpec
 from sdl_bluesky.devices.spec import ChamberSpec, QCMSpec, ReactiveSpec, SourceSpec
 from sdl_bluesky.session.lab import LabFile
 
 if TYPE_CHECKING:
+    from sdl_bluesky.plans.mocvd.settings import GrowthSettings
     from sdl_bluesky.plans.rbs_settings import RBSSettings
     from sdl_bluesky.plans.settings import SputterSettings
 
@@ -97,4 +99,74 @@ def rbs_settings(lab: LabFile) -> RBSSettings | None:
         charge_uC=part.measurement.charge,
         longest_uC=part.measurement.longest,
         precision=part.measurement.precision / 100.0,
+    )
+
+
+def reactor_spec(lab: LabFile) -> MOCVDSpec | None:
+    """The MOCVD reactor of a lab file, as the devices take it; None without one."""
+    part = lab.mocvd
+    if part is None:
+        return None
+    flows, limits, tolerances = part.flows, part.limits, part.tolerances
+    return MOCVDSpec(
+        flow_sccm={
+            "in": flows.indium,
+            "ga": flows.gallium,
+            "as": flows.arsine,
+            "p": flows.phosphine,
+            "h2": flows.hydrogen,
+        },
+        flow_tolerance=tolerances.flow / 100.0,
+        temperature_degC=limits.temperature,
+        temperature_tolerance_degC=tolerances.temperature,
+        rotation_rpm=limits.rotation,
+        rotation_tolerance_rpm=tolerances.rotation,
+        pressure_mbar=limits.pressure,
+        pressure_tolerance=tolerances.pressure / 100.0,
+        protect_degC=part.protect,
+        cold_degC=part.cold,
+        map_points=part.pl.points,
+        spectrum_channels=part.pl.channels,
+        has_clock=part.clock,
+    )
+
+
+def growth_settings(lab: LabFile) -> GrowthSettings | None:
+    """How a lab file grows and measures layers, as the plans take it; None without an MOCVD reactor."""
+    from sdl_bluesky.devices.mocvd.diffractometer import ScanRange
+    from sdl_bluesky.plans.mocvd.recipe import Rates, Recipe
+    from sdl_bluesky.plans.mocvd.settings import GrowthSettings
+
+    part = lab.mocvd
+    if part is None:
+        return None
+    given, rate, scan = part.recipe, part.rate, part.xrd
+    rates = Rates(rate.indium, rate.gallium)
+    if rate.measured is not None and rate.asked is not None:
+        rates = rates.corrected(rate.measured, rate.asked)
+    return GrowthSettings(
+        recipe=Recipe(
+            f_ga=0.0,
+            f_as=0.0,
+            f_in=given.indium,
+            f_p=given.phosphine,
+            f_h2=given.hydrogen,
+            temperature=given.temperature,
+            ramp=given.ramp,
+            rotation=given.rotation,
+            pressure=given.pressure,
+            buffer=given.buffer,
+            layer=given.layer,
+            cap=given.cap,
+        ),
+        rates=rates,
+        settle_s=given.settle,
+        soak_s=given.soak,
+        pause_s=given.pause,
+        purge_s=given.purge,
+        least_v_iii=given.least_v_iii,
+        scan=ScanRange(scan.first, scan.last, scan.step, scan.time),
+        exposure_s=part.pl.exposure,
+        strain=part.strain,
+        pl_systematic_nm=part.pl.systematic,
     )

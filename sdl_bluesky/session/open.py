@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.log import DocumentLog, close_open_runs
@@ -24,7 +24,14 @@ from sdl_bluesky.session.claim import Claim
 from sdl_bluesky.session.epics_env import Address, address_list, set_client
 from sdl_bluesky.session.home import Home, find_home
 from sdl_bluesky.session.lab import LabFile
-from sdl_bluesky.session.machines import chamber_spec, rbs_settings, sputter_settings, station_spec
+from sdl_bluesky.session.machines import (
+    chamber_spec,
+    growth_settings,
+    rbs_settings,
+    reactor_spec,
+    sputter_settings,
+    station_spec,
+)
 from sdl_bluesky.session.scan_id import ScanId
 from sdl_bluesky.session.services import Services
 
@@ -33,9 +40,12 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
     from sdl_bluesky.analysis.doors import AnalysisCallback
-    from sdl_bluesky.devices import Chamber, Guard, RBSStation
+    from sdl_bluesky.devices import MOCVD, Chamber, Guard, Machine, RBSStation
+    from sdl_bluesky.plans.mocvd.settings import GrowthSettings
     from sdl_bluesky.plans.rbs_settings import RBSSettings
     from sdl_bluesky.plans.settings import SputterSettings
+
+    M = TypeVar("M", bound=Machine)
 
 __all__ = ["Session", "chamber_spec", "open_session", "rbs_settings", "sputter_settings", "station_spec"]
 
@@ -67,6 +77,8 @@ class Session:
         claim: the right to run this lab, which one process at a time has.
         station: the RBS end station, connected; None if the lab has none, or it did not answer.
         rbs_settings: how spectra are measured; None if the lab has no RBS end station.
+        reactor: the MOCVD reactor, connected; None if the lab has none, or it did not answer.
+        growth_settings: how layers are grown; None if the lab has no MOCVD reactor.
     """
 
     lab: LabFile
@@ -83,6 +95,8 @@ class Session:
     claim: Claim | None = None
     station: RBSStation | None = None
     rbs_settings: RBSSettings | None = None
+    reactor: MOCVD | None = None
+    growth_settings: GrowthSettings | None = None
     _closed: bool = field(default=False, repr=False)
 
     def close(self) -> None:
@@ -100,8 +114,9 @@ class Session:
                 steps.callback(self.services.stop)
             steps.callback(self.log.close)
             steps.callback(self.chamber.close)
-            if self.station is not None:
-                steps.callback(self.station.close)
+            for machine in (self.station, self.reactor):
+                if machine is not None:
+                    steps.callback(machine.close)
             if self.analysis is not None:
                 steps.callback(self.analysis.close)
             steps.callback(self.guard.close)
@@ -175,7 +190,15 @@ def _open(
     _point_epics(addresses)
     from bluesky import RunEngine
 
-    from sdl_bluesky.devices import Guard, Severity, SuspendOnAlarm, configure_ophyd, make_chamber, make_station
+    from sdl_bluesky.devices import (
+        Guard,
+        Severity,
+        SuspendOnAlarm,
+        configure_ophyd,
+        make_chamber,
+        make_reactor,
+        make_station,
+    )
 
     key = api_key(home.tiled)
     client = connect(uri, key)
@@ -183,12 +206,12 @@ def _open(
         log.warning("run %s was left open by a process that died: closed as aborted", uid)
     documents = DocumentLog(home.log)
     configure_ophyd()
-    made = station_spec(lab)
-    station = None if made is None else make_station(lab.prefix_of("rbs"), made)
+    spectra, growth = station_spec(lab), reactor_spec(lab)
+    made_station = None if spectra is None else make_station(lab.prefix_of("rbs"), spectra)
+    made_reactor = None if growth is None else make_reactor(lab.prefix_of("mocvd"), growth)
     chamber = make_chamber(lab.prefix, chamber_spec(lab)).connect()
-    if station is not None:
-        station = _connected(station)
-    guard = Guard(chamber) if station is None else Guard(chamber, station)
+    station, reactor = _connected(made_station), _connected(made_reactor)
+    guard = Guard(chamber, *(machine for machine in (station, reactor) if machine is not None))
     guard.start()
     engine = RunEngine(_metadata(lab), scan_id_source=ScanId(home.path / "scan-id"))
     engine.subscribe(documents)
@@ -215,19 +238,23 @@ def _open(
         services,
         station=station,
         rbs_settings=rbs_settings(lab),
+        reactor=reactor,
+        growth_settings=growth_settings(lab),
     )
     # as atexit, but also in a process of multiprocessing (a queue server's worker), and never in a forked copy
     Finalize(None, session.close, exitpriority=100)
     return session
 
 
-def _connected(station: RBSStation) -> RBSStation | None:
-    """The station, or None with a warning: the chamber can be used without it."""
+def _connected(machine: M | None) -> M | None:
+    """A machine, or None with a warning: the chamber can be used without it."""
+    if machine is None:
+        return None
     try:
-        return station.connect(STATION_ANSWERS_S)
+        return machine.connect(STATION_ANSWERS_S)
     except ServiceMissing as fault:
-        log.warning("the session goes on without the RBS end station; open it again to have it: %s", fault)
-        station.close()
+        log.warning("the session goes on without the %s; open it again to have it: %s", machine.kind, fault)
+        machine.close()
         return None
 
 

@@ -29,7 +29,7 @@ from sdl_bluesky.session.twin import choose_ports, start_iocs
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
-SIMULATED = {"sputter": "simulated chamber", "rbs": "simulated station"}
+SIMULATED = {"sputter": "simulated chamber", "rbs": "simulated station", "mocvd": "simulated reactor"}
 
 
 class Services:
@@ -77,9 +77,9 @@ class Services:
         write_profile(home.tiled / "profiles", uri)
         self.tell(f"catalogue           {uri}, fed from {home.log}")
         host, port = addresses["sputter"]
-        rbs = addresses.get("rbs", (None, None))
+        rbs, mocvd = (addresses.get(ioc, (None, None)) for ioc in ("rbs", "mocvd"))
         self.info = ServiceInfo(
-            os.getpid(), own_start(), lab.name, lab.prefix, host, port, uri, self._children(), rbs[0], rbs[1]
+            os.getpid(), own_start(), lab.name, lab.prefix, host, port, uri, self._children(), *rbs, *mocvd
         )
         home.write_services(self.info)
         self._watcher = threading.Thread(target=self._watch, name="services", daemon=True)
@@ -100,6 +100,7 @@ class Services:
         processes = {
             "ioc": self.iocs.get("sputter"),
             "rbs": self.iocs.get("rbs"),
+            "mocvd": self.iocs.get("mocvd"),
             "tiled": self.tiled.process if self.tiled is not None else None,
             "writer": self.writer,
         }

@@ -16,9 +16,12 @@ from sdl_bluesky.errors import PortInUse, ServiceError
 from sdl_bluesky.session.epics_env import Address, free_port, is_free, server_variables
 from sdl_bluesky.session.home import Home
 from sdl_bluesky.session.lab import LabFile, TwinPart
+from sdl_bluesky.session.lab_mocvd import MOCVDPart
 from sdl_bluesky.session.lab_rbs import RBSPart
 
 READY_WITHIN_S = 30.0
+PROGRAMS = {"sputter": ("ioc_sims", "sputter"), "rbs": ("ioc_sims", "rbs"), "mocvd": ("ioc_sims.mocvd",)}
+"""Module of each simulated instrument, and its arguments before the configuration."""
 
 
 def twin_config(lab: LabFile, home: Home, ioc: str = "sputter") -> dict[str, Any]:
@@ -27,7 +30,7 @@ def twin_config(lab: LabFile, home: Home, ioc: str = "sputter") -> dict[str, Any
     Args:
         lab: the lab.
         home: its data folder.
-        ioc: "sputter" or "rbs".
+        ioc: "sputter", "rbs" or "mocvd".
 
     Raises:
         ServiceError: the lab has no twin. LabFileError: it has no such machine.
@@ -47,6 +50,8 @@ def twin_config(lab: LabFile, home: Home, ioc: str = "sputter") -> dict[str, Any
     }
     if ioc == "rbs" and lab.rbs is not None:
         return {**common, **_rbs(lab.rbs, home)}
+    if ioc == "mocvd" and lab.mocvd is not None:
+        return {**common, **_mocvd(lab.mocvd)}
     return {**common, **_sputter(lab, lab.twin)}
 
 
@@ -98,6 +103,10 @@ def _rbs(part: RBSPart, home: Home) -> dict[str, Any]:
     }
 
 
+def _mocvd(part: MOCVDPart) -> dict[str, Any]:
+    return {"gallium": part.gallium, "physics": dict(part.physics)}
+
+
 def choose_ports(lab: LabFile) -> dict[str, Address]:
     """Host and port of every IOC of a lab; free ones where the lab file says ``auto``."""
     found: dict[str, Address] = {}
@@ -115,7 +124,7 @@ def start_ioc(lab: LabFile, home: Home, port: int, ioc: str = "sputter") -> subp
         lab: the lab.
         home: its data folder.
         port: of Channel Access.
-        ioc: "sputter" or "rbs".
+        ioc: "sputter", "rbs" or "mocvd".
 
     Returns:
         The running process; it ends with this one.
@@ -153,7 +162,7 @@ def _launch(lab: LabFile, home: Home, ioc: str, host: str, port: int) -> subproc
     config.write_text(json.dumps(twin_config(lab, home, ioc), indent=1))
     with home.log_of(ioc).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "ioc_sims", ioc, str(config)],
+            [sys.executable, "-m", *PROGRAMS[ioc], str(config)],
             env={**os.environ, **server_variables(host, port)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

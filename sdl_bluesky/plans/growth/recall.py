@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
-from sdl_bluesky.data.catalogue import find_runs, read_dataset
+from sdl_bluesky.data.catalogue import find_runs, read_last
 from sdl_bluesky.errors import CampaignError
 from sdl_bluesky.plans.growth.campaign import agent_before
 from sdl_bluesky.plans.growth.file import GrowthFile
@@ -33,18 +33,8 @@ def recall_growth(client: Container, campaign: str) -> tuple[GrowthFile, History
         uid, name = str(run.item["id"]), str(start_of(run).get("suggestion_id", ""))
         done = (stop_of(run) or {}).get("exit_status") == "success"
         if name and name not in known and done and uid not in refused:
-            history.orphans[name] = (uid, primary_arrays(run))
+            history.orphans[name] = (uid, read_last(run))
     return spec, history
-
-
-def primary_arrays(run: Container) -> dict[str, Any]:
-    """The last primary event of a run, arrays too.
-
-    Raises:
-        CatalogueError: it has none.
-    """
-    rows = read_dataset(run)
-    return {str(name): rows[name].values[-1] for name in rows}
 
 
 def _step(row: Mapping[str, Any]) -> Step:
