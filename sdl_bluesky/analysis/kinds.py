@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MEASURE_RATE, COSPUTTER, MEASURE_RBS, CAMPAIGN = "measure_rate", "cosputter", "measure_rbs", "campaign"
-MEASURE_REACTIVE, GROW_AND_MEASURE = "measure_reactive", "grow_and_measure"
+MEASURE_REACTIVE, GROW_AND_MEASURE, RUN_GROWTH = "measure_reactive", "grow_and_measure", "run_growth"
 FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE, LAYER = (
     "flux",
     "rate_surface",
@@ -23,7 +23,7 @@ KINDS = (FLUX, RATE_SURFACE, COMPOSITION, RBS, REACTIVE, LAYER)
 def kind_of(start: Mapping[str, Any]) -> str | None:
     """What a run is analysed to, by its start document; None if there is nothing to do."""
     if start.get("purpose") == CAMPAIGN:
-        return RATE_SURFACE if start.get("sources") else None
+        return None if start.get("plan_name") == RUN_GROWTH else RATE_SURFACE
     if start.get("plan_name") == MEASURE_REACTIVE:
         return REACTIVE if start.get("based_on") else None
     kinds = {MEASURE_RATE: FLUX, COSPUTTER: COMPOSITION, MEASURE_RBS: RBS, GROW_AND_MEASURE: LAYER}

@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
     """Add the commands of this file."""
     commands.add("up", _up, "simulated instruments and catalogue, until Ctrl-C")
     ioc = commands.add("ioc", _ioc, "one simulated instrument alone, until Ctrl-C")
-    ioc.add_argument("name", choices=["sputter", "rbs"])
+    ioc.add_argument("name", choices=["sputter", "rbs", "mocvd"])
     ioc.add_argument("--port", type=int, help="port of Channel Access (default: the lab file's)")
     shell = commands.add("shell", _shell, "IPython with the lab's devices, plans, RunEngine and catalogue")
     what = shell.add_mutually_exclusive_group()

@@ -38,7 +38,7 @@ class MOCVD(Machine):
     """
 
     kind: ClassVar[str] = "MOCVD reactor"
-    launched_by: ClassVar[str] = "sdl up"
+    launched_by: ClassVar[str] = "sdl ioc mocvd"
 
     name: str
     prefix: str

@@ -9,6 +9,7 @@ import pytest
 
 from sdl_bluesky.cli import main
 
+GROWN = {"mocvd": {"targets": {"1180": {"runs": 2, "wavelength": 1181.5, "truth": {"wavelength": 1182.25}}}}}
 SUMMARY = {
     "sources": {"cu": {"experiments": 10, "e_rms_percent": 1.234, "uids": []}},
     "composition": {"uid": "x", "rms_percent": 0.5, "centre_error": 0.004, "coverage_90": 0.91},
@@ -18,11 +19,13 @@ SUMMARY = {
 @pytest.fixture
 def called(monkeypatch):
     calls = []
-    for name in ("sputter", "rbs"):
+    for name in ("sputter", "rbs", "growth"):
         module = ModuleType(f"sdl_bluesky.demo.{name}")
 
         def run_demo(out, speed, seed, tell, observer=None, name=name):
             calls.append((name, str(out), speed, seed))
+            if name == "growth":
+                return GROWN
             extra = {"rbs": {"rms_percent": 0.77, "points": 9, "uid": "y"}} if name == "rbs" else {}
             return {**SUMMARY, **extra}
 
@@ -31,15 +34,25 @@ def called(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize(
-    ("words", "name"), [([], "sputter"), (["sputter"], "sputter"), (["rbs"], "rbs"), (["all"], "rbs")]
-)
+@pytest.mark.parametrize(("words", "name"), [([], "sputter"), (["sputter"], "sputter"), (["rbs"], "rbs")])
 def test_the_word_chooses_the_demonstration(called, words, name, capsys):
     assert main(["demo", *words, "--out", "there", "--speed", "50", "--seed", "4"]) == 0
     assert called == [(name, "there", 50.0, 4)]
     shown = capsys.readouterr().out
     assert "1.23" in shown
     assert ("0.77" in shown) == (name == "rbs")
+
+
+def test_layers_are_grown_alone_and_with_all(called, capsys):
+    assert main(["demo", "mocvd", "--out", "there", "--speed", "50", "--seed", "4"]) == 0
+    assert called == [("growth", "there", 50.0, 4)]
+    assert "1182.2" in capsys.readouterr().out
+    called.clear()
+    assert main(["demo", "all", "--out", "there", "--speed", "50", "--seed", "4"]) == 0
+    assert called == [("rbs", "there", 50.0, 4), ("growth", "there/mocvd", 50.0, 4)]
+    shown = capsys.readouterr().out
+    assert "0.77" in shown
+    assert "1182.2" in shown
 
 
 def test_another_word_is_refused(called):
