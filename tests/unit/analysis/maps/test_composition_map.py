@@ -82,7 +82,9 @@ def test_the_error_grows_with_every_cause():
     first, second = rates(0, 5e4, 1.8), rates(1, 6e4, 1.5)
     noisy = rates(0, 5e4, 1.8, error=0.03)
     assert centre(noisy, second, prior=POINTS) > 1.5 * centre(first, second, prior=POINTS)
-    assert centre(first, second) > 1.2 * centre(first, second, prior=POINTS)  # the pattern is no longer known, but is alike for both
+    assert centre(first, second) > 1.2 * centre(
+        first, second, prior=POINTS
+    )  # the pattern is no longer known, but is alike for both
     assert centre(first, second, tooling=0.03) > 1.1 * centre(first, second)
 
 
