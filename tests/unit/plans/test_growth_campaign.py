@@ -119,6 +119,14 @@ def test_a_spoiled_layer_is_not_learned_from_and_the_campaign_goes_on():
         run(Reactor(spoiled=(2, 3, 4)), campaign())
 
 
+def test_what_the_agent_says_of_its_data_is_in_the_documents():
+    odd = [{"f_ga": f"{ga} sccm", "f_as": "9 sccm"} for ga in (4.6, 5.0, 5.4)]
+    _, docs = run(Reactor(), campaign(preliminary=odd, targets=[{"wavelength": "1140 nm"}]))
+    told = [json.loads(k["findings"]) for k in decisions(docs)]
+    assert told[0] == []
+    assert any("f_as never varied" in text for text in told[3])
+
+
 def test_a_campaign_that_was_broken_off_goes_on_with_the_same_point():
     whole, _ = run(Reactor(), campaign())
     broken = History()
