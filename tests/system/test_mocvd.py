@@ -358,6 +358,9 @@ except OutOfRange as fault:
     say("REFUSED", fault)
 result = RE(names["grow_and_measure"](5.971, 11.2, sample="N7", changes={"buffer": 50.0}))
 say("DONE", result[0] if isinstance(result, tuple) else result.run_start_uids[0], session.tiled_uri)
+from pathlib import Path
+while not Path("read").exists():  # the test looks at the catalogue while it is served
+    time.sleep(0.1)
 session.close()
 say("CLOSED")
 """
@@ -387,4 +390,5 @@ def test_a_session_grows_and_the_catalogue_has_it(tmp_path: Path) -> None:
         assert np.nanmean(np.asarray(found["pl_map"])) == pytest.approx(1175.0, abs=30.0)
         assert np.asarray(found["xrd_counts"]).shape == (1, 601)
         assert np.asarray(run["growth"].read()["layer_duration"]).size == 3
+        (tmp_path / "read").touch()
         lab.expect("CLOSED", 30.0)
