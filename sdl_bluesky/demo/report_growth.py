@@ -15,14 +15,13 @@ from sdl_bluesky.data.campaigns import start_of
 from sdl_bluesky.data.catalogue import find_run, read_last
 from sdl_bluesky.demo import page
 from sdl_bluesky.demo.growth_figures import knowledge, naive_comparison, residuals
+from sdl_bluesky.physics.alloys import INP_LATTICE
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.plans.growth.recall import recall_growth
 from sdl_bluesky.plans.history import History
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
-
-INP = 5.8688
 
 
 def write_growth_report(path: Path, summary: Mapping[str, Any], client: Container, campaign: str) -> Path:
@@ -85,9 +84,9 @@ def _runs(spec: GrowthFile, history: History) -> str:
         if own:
             tolerances = target.wavelength_tolerance, target.mismatch_tolerance
             bands.append((own[0], own[-1], target.wavelength, *tolerances))
-    mismatch = 100.0 * (columns["lattice"] / INP - 1.0)
+    mismatch = 100.0 * (columns["lattice"] / INP_LATTICE - 1.0)
     image = runs_figure(
-        columns["wavelength"], columns["wavelength_std"], mismatch, 100.0 * columns["lattice_std"] / INP, bands
+        columns["wavelength"], columns["wavelength_std"], mismatch, 100.0 * columns["lattice_std"] / INP_LATTICE, bands
     )
     return f"<h2>Runs</h2>{page.image(image, 'wavelength and mismatch against the run')}"
 

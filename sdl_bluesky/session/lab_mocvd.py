@@ -11,6 +11,7 @@ from sdl_bluesky.physics.quantity import (
     Degrees,
     Nanometres,
     Percent,
+    Sccm,
     SccmRange,
     Seconds,
     parse_quantity,
@@ -29,7 +30,6 @@ def _range(unit: str) -> tuple[BeforeValidator, PlainSerializer]:
     return BeforeValidator(partial(parse_range, unit=unit)), write
 
 
-Sccm = Annotated[float, *_quantity("sccm")]
 Celsius = Annotated[float, *_quantity("degC")]
 CelsiusPerSecond = Annotated[float, *_quantity("degC/s")]
 Rpm = Annotated[float, *_quantity("rpm")]
