@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 from ophyd import Component as Cpt
 from ophyd import EpicsSignal, EpicsSignalRO
 from ophyd.status import Status
@@ -13,9 +11,8 @@ from ophyd.status import Status
 from sdl_bluesky.errors import DeviceError, OutOfRange
 
 from ..base import LabDevice, put_now
-from ..mover import Mover
+from ..holder import Holder
 from ..status import until
-from ..words import Word
 
 REFUSED = "is the reactor below 150 degC, at rest, its heater off, its hydrides shut?"
 
@@ -95,24 +92,11 @@ class WaferHandler(LabDevice):
         )
 
 
-class WaferHolder(Mover):
-    """Puts a wafer of the cassette onto an instrument; its position is the number of the wafer, 0 for none.
+class WaferHolder(Holder):
+    """Puts a wafer of the cassette onto an instrument; its position is the number of the wafer, 0 for none."""
 
-    A wafer that is elsewhere, or does not exist, is refused: the move fails with DeviceError.
-    """
-
-    readback = Cpt(EpicsSignalRO, "", kind="normal", auto_monitor=True)
-    setpoint = Cpt(EpicsSignal, ":SP", kind="omitted", auto_monitor=True)
-
-    @property
-    def egu(self) -> str:
-        """A number has no unit."""
-        return ""
-
-    @property
-    def limits(self) -> tuple[Word, Word]:  # type: ignore[override]
-        """Any wafer, 0 for none."""
-        return Word("0"), Word("-")
+    thing: ClassVar[str] = "wafer"
+    doubt: ClassVar[str] = "is there a wafer of that number in the cassette, and does nothing measure here?"
 
     def check_number(self, wafer: Any) -> int:
         """Number of a wafer, checked: 1 or more; raises OutOfRange if it is none."""
@@ -120,21 +104,3 @@ class WaferHolder(Mover):
         if number < 1:
             raise OutOfRange(f"{self.name}: {wafer!r} is not the number of a wafer (1, 2, ...); nothing was moved")
         return number
-
-    def _checked(self, position: Any) -> int:
-        good = isinstance(position, int | np.integer) and not isinstance(position, bool)
-        if not good and not (isinstance(position, float) and position.is_integer()):
-            raise OutOfRange(f"{self.name}: {position!r} is not the number of a wafer; nothing was moved")
-        if position < 0:
-            raise OutOfRange(f"{self.name}: {position} is not the number of a wafer (1, 2, ...); nothing was moved")
-        return int(position)
-
-    def _is_accepted(self, raw: Any, target: int) -> bool:
-        return int(raw) == target
-
-    def _reached(self, position: Any, target: int) -> bool:
-        return not (isinstance(position, float) and math.isnan(position)) and int(position) == target
-
-    def _refusal(self, target: Any, raw: Any) -> Exception:
-        error = super()._refusal(target, raw)
-        return type(error)(f"{error}: is there a wafer of that number in the cassette, and does nothing measure here?")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 from ophyd import Component as Cpt
 from ophyd import EpicsSignal, EpicsSignalRO
 
-from sdl_bluesky.errors import OutOfRange
-
 from ..base import LabDevice, put_now
-from ..mover import Mover
+from ..holder import Holder
 from ..pausing import Pausing, SafeStep
 from ..positioner import Positioner
 from ..shutter import CLOSED, Shutter
-from ..words import Word
 from .spec import RBSSpec
 
 
@@ -68,40 +63,16 @@ class Stage(LabDevice):
             axis.own_limits, axis.atol, axis.timeout_s = limits, atol, spec.stage_timeout_s
 
 
-class Loader(Mover):
+class Loader(Holder):
     """Puts a film into the beam line; its position is the number of the film, 0 for none.
 
     The number is that of the film's substrate in the sputter chamber. A film that the station does not have is refused:
     the move fails with DeviceError and the sample stays.
     """
 
+    thing: ClassVar[str] = "film"
+    least: ClassVar[int] = 1
+    doubt: ClassVar[str] = "is there a film of that number, and is the beam shutter closed?"
+
     readback = Cpt(EpicsSignalRO, "NUMBER", kind="normal", auto_monitor=True)
     setpoint = Cpt(EpicsSignal, "LOAD", kind="omitted", auto_monitor=True)
-
-    @property
-    def egu(self) -> str:
-        """A number has no unit."""
-        return ""
-
-    @property
-    def limits(self) -> tuple[Word, Word]:  # type: ignore[override]
-        """Any film from number 1 on."""
-        return Word("1"), Word("-")
-
-    def _checked(self, position: Any) -> int:
-        good = isinstance(position, int | np.integer) and not isinstance(position, bool)
-        if not good and not (isinstance(position, float) and position.is_integer()):
-            raise OutOfRange(f"{self.name}: {position!r} is not the number of a film; nothing was moved")
-        if position < 1:
-            raise OutOfRange(f"{self.name}: {position} is not the number of a film (1, 2, ...); nothing was moved")
-        return int(position)
-
-    def _is_accepted(self, raw: Any, target: int) -> bool:
-        return int(raw) == target
-
-    def _reached(self, position: Any, target: int) -> bool:
-        return not (isinstance(position, float) and math.isnan(position)) and int(position) == target
-
-    def _refusal(self, target: Any, raw: Any) -> Exception:
-        error = super()._refusal(target, raw)
-        return type(error)(f"{error}: is there a film of that number, and is the beam shutter closed?")
