@@ -14,18 +14,13 @@ import bluesky.plans as bp
 from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.data.yamlfile import check
-from sdl_bluesky.devices import MOCVD
-from sdl_bluesky.plans.mocvd.experiment import grow_and_measure as grow_and_measure_plan
-from sdl_bluesky.plans.mocvd.experiment import grow_layer as grow_layer_plan
-from sdl_bluesky.plans.mocvd.experiment import measure_pl as measure_pl_plan
-from sdl_bluesky.plans.mocvd.experiment import measure_xrd as measure_xrd_plan
-from sdl_bluesky.plans.mocvd.settings import recipe_for
 from sdl_bluesky.plans.rbs import measure_rbs as measure_rbs_plan
 from sdl_bluesky.plans.reactive import calibrate_light as calibrate_light_plan
 from sdl_bluesky.plans.reactive import measure_reactive as measure_reactive_plan
 from sdl_bluesky.plans.sputter import cosputter as cosputter_plan
 from sdl_bluesky.plans.sputter import measure_rate as measure_rate_plan
 from sdl_bluesky.plans.stubs import make_safe as make_safe_plan
+from sdl_bluesky.session.growth_plans import growth_plans, reactor_of
 from sdl_bluesky.session.open import Session
 
 log = logging.getLogger(__name__)
@@ -34,7 +29,7 @@ log = logging.getLogger(__name__)
 def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]:
     """The plans of a session, with simple typed arguments: the lab is bound, names and numbers are left."""
     chamber, settings = session.chamber, session.settings
-    others = (session.station, _reactor_of(session))
+    others = (session.station, reactor_of(session))
     machines = [chamber, *(machine for machine in others if machine is not None)]
 
     def measure_rate(source: str, power: float, pressure: float, sample: str = "") -> MsgGenerator[Any]:
@@ -102,7 +97,7 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
         yield from make_safe_plan(*machines)
 
     plans = (measure_rate, cosputter, run_campaign, make_safe)
-    more = {**_reactive_plans(session), **_station_plans(session), **_growth_plans(session)}
+    more = {**_reactive_plans(session), **_station_plans(session), **growth_plans(session)}
     return {**{p.__name__: p for p in plans}, **more}
 
 
@@ -220,92 +215,6 @@ def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any
     return {"measure_rbs": measure_rbs}
 
 
-def _reactor_of(session: Session) -> MOCVD | None:
-    return getattr(session, "reactor", None)
-
-
-def _growth_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]:
-    """The plans of the MOCVD reactor; none in a lab without one. Without an answer of its IOC, they say so."""
-    reactor, settings = _reactor_of(session), getattr(session, "growth_settings", None)
-    if settings is None:
-        return {}
-
-    def grow_layer(
-        f_ga: float, f_as: float, sample: str = "", changes: dict[str, float] | None = None
-    ) -> MsgGenerator[Any]:
-        """Grow a stack on a fresh wafer.
-
-        Parameters
-        ----------
-        f_ga : float
-            Flow of the gallium precursor while the layer grows [sccm].
-        f_as : float
-            Flow of arsine while the layer grows [sccm].
-        sample : str
-            Name under which the run can be found.
-        changes : dict
-            What of the recipe shall not be as in the lab file, such as {"temperature": 640.0, "layer": 150.0}.
-        """
-        recipe = recipe_for(settings, f_ga, f_as, changes)
-        return (yield from grow_layer_plan(reactor, recipe, settings, sample=sample))
-
-    def grow_and_measure(
-        f_ga: float, f_as: float, sample: str = "", changes: dict[str, float] | None = None
-    ) -> MsgGenerator[Any]:
-        """Grow a stack on a fresh wafer, then measure its PL map and its diffraction, in one run.
-
-        Parameters
-        ----------
-        f_ga : float
-            Flow of the gallium precursor while the layer grows [sccm].
-        f_as : float
-            Flow of arsine while the layer grows [sccm].
-        sample : str
-            Name under which the run can be found.
-        changes : dict
-            What of the recipe shall not be as in the lab file, such as {"temperature": 640.0, "layer": 150.0}.
-        """
-        recipe = recipe_for(settings, f_ga, f_as, changes)
-        return (yield from grow_and_measure_plan(reactor, recipe, settings, sample=sample))
-
-    def measure_pl(
-        wafer: int, x: float = 0.0, y: float = 0.0, sample: str = "", based_on: str | None = None
-    ) -> MsgGenerator[Any]:
-        """Measure a PL map of a wafer, and the spectrum of one place.
-
-        Parameters
-        ----------
-        wafer : int
-            Number of the wafer.
-        x : float
-            Where the spectrum is taken [mm], from the middle.
-        y : float
-            Where the spectrum is taken [mm], from the middle.
-        sample : str
-            Name under which the run can be found.
-        based_on : str
-            Uid of the run that grew the wafer.
-        """
-        plan = measure_pl_plan(reactor, wafer, settings, place_mm=(x, y), sample=sample, based_on=based_on)
-        return (yield from plan)
-
-    def measure_xrd(wafer: int, sample: str = "", based_on: str | None = None) -> MsgGenerator[Any]:
-        """Scan theta-2theta round the (004) reflection of a wafer.
-
-        Parameters
-        ----------
-        wafer : int
-            Number of the wafer.
-        sample : str
-            Name under which the run can be found.
-        based_on : str
-            Uid of the run that grew the wafer.
-        """
-        return (yield from measure_xrd_plan(reactor, wafer, settings, sample=sample, based_on=based_on))
-
-    return {p.__name__: p for p in (grow_layer, grow_and_measure, measure_pl, measure_xrd)}
-
-
 def namespace(session: Session) -> dict[str, Any]:
     """Names for an interactive session: devices, plans, the RunEngine, the catalogue."""
     others: dict[str, Any] = {
@@ -324,7 +233,7 @@ def namespace(session: Session) -> dict[str, Any]:
     if session.station is not None:
         others["station"] = session.station
         devices.update(session.station.devices)
-    reactor = _reactor_of(session)
+    reactor = reactor_of(session)
     if reactor is not None:
         others["reactor"] = reactor
         devices.update(reactor.devices)
