@@ -10,7 +10,7 @@ import numpy as np
 from sdl_bluesky.agents.choice import Choice
 from sdl_bluesky.agents.extinction import Learned, Setting
 from sdl_bluesky.agents.learner import RateAgent
-from sdl_bluesky.agents.models import Sensors
+from sdl_bluesky.agents.models import Sensors, power_column
 from sdl_bluesky.agents.space import Candidates
 from sdl_bluesky.inference import acquisition as acquisitions
 from sdl_bluesky.inference.design import initial_design
@@ -30,7 +30,8 @@ class BALMAgent(RateAgent):
 
     Args:
         acquisition: "balm", "balm-published", "alm", "bald" or "nipv" (see `inference.acquisition`).
-        initial: "corners" (all corners and the centre), "sobol" or "random" (five points).
+        initial: "ends" (the highest power at both ends of every other input; without a power as "corners"), "corners"
+            (all corners and the centre), "sobol" or "random" (five points).
         bounds, objective, model, candidates, budget, tolerance, seed, exclude: see `RateAgent`.
         extinction, target_life, sensors: see `RateAgent`.
 
@@ -50,7 +51,7 @@ class BALMAgent(RateAgent):
         objective: str = "rate",
         model: str = "power-scaled",
         acquisition: str = "balm",
-        initial: str = "corners",
+        initial: str = "ends",
         candidates: Candidates = None,
         budget: int = 30,
         tolerance: float | None = None,
@@ -65,7 +66,7 @@ class BALMAgent(RateAgent):
         super().__init__(
             bounds, objective, model, candidates, budget, tolerance, seed, exclude, extinction, target_life, sensors
         )
-        start = initial_design(initial, self.space.bounds, self.seed)
+        start = initial_design(initial, self.space.bounds, self.seed, power_column(self.space))
         snapped = [tuple(self.space.snapped(x).tolist()) for x in start]
         self._initial = np.array(list(dict.fromkeys(snapped)))
 

@@ -51,6 +51,12 @@ def outcome_names(objective: str, sensors: Sensors | None) -> tuple[str, ...]:
     return names
 
 
+def power_column(space: Space) -> int | None:
+    """The one input called "power" or "<something>_power", if there is one."""
+    columns = [k for k, n in enumerate(space.names) if n == "power" or n.endswith("_power")]
+    return columns[0] if len(columns) == 1 else None
+
+
 def make_model(
     name: str, space: Space, seed: int = 0, objective: str = "rate", sensors: Sensors | None = None
 ) -> RateModel:
@@ -67,11 +73,11 @@ def make_model(
         raise OutOfRange("model 'joint' needs `sensors`, {name: (ln cos phi, reach)}, and no other model takes them")
     if name == "standard":
         return FullyBayesianGP(space.bounds, seed=seed)
-    columns = [k for k, n in enumerate(space.names) if n == "power" or n.endswith("_power")]
-    if len(columns) != 1:
+    power = power_column(space)
+    if power is None:
         raise OutOfRange(f"the {name} model needs one input called 'power', not {list(space.names)}; or use 'standard'")
     if sensors is None:
-        return PowerScaledGP(space.bounds, seed=seed, power=columns[0])
+        return PowerScaledGP(space.bounds, seed=seed, power=power)
     index = outcome_names(objective, sensors).index(objective)
     places = tuple((float(c), float(reach)) for c, reach in sensors.values())
-    return OneOfSeveral(JointGP(space.bounds, places, power=columns[0], seed=seed), index)
+    return OneOfSeveral(JointGP(space.bounds, places, power=power, seed=seed), index)

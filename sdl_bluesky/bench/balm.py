@@ -8,7 +8,7 @@ after ten. `enhancement`: error of random points over this one's after ten, same
 experiments to 3 %.
 
 The published configuration is "standard, balm-published, corners"; its cases 2 and 1 begin with Sobol and random points. The
-default of this program is "power-scaled, balm, corners". The joint model has two more sensors to learn from.
+default of this program is "power-scaled, balm, ends". The joint model has two more sensors to learn from.
 
 Further rows: the sampler beside botorch's NUTS (`bench.nuts`), and extinction (`bench.extinction`).
 """
@@ -40,7 +40,7 @@ LEVELS = {"n_3_percent": 3.0, "n_2_percent": 2.0, "n_1.5_percent": 1.5}
 MODELS = ("power-scaled", "standard", "joint")
 Learner = tuple[str, str, str]
 """Model, acquisition (or the name of an agent without one), initial design (or nothing)."""
-DEFAULT: Learner = ("power-scaled", "balm", "corners")
+DEFAULT: Learner = ("power-scaled", "balm", "ends")
 PAPER: Learner = ("standard", "balm-published", "corners")
 
 Tell = Callable[[str], None]
@@ -78,7 +78,7 @@ def learning(count: int, length: int, methods: Sequence[Learner], quick: bool, t
     tasks = [
         Task(name, method, seed, length)
         for name, method, seed in product(landscapes, methods, range(count))
-        if name in LANDSCAPES or method in (DEFAULT, PAPER, ("power-scaled", "nipv", "corners"))
+        if name in LANDSCAPES or method in (DEFAULT, PAPER, ("power-scaled", "nipv", "ends"))
     ]
     tell(f"{len(tasks)} campaigns of {length} experiments")
     curves: dict[tuple[str, str], list[Array]] = {}
@@ -123,9 +123,15 @@ def _learned(task: Task) -> tuple[RateAgent, list[tuple[int, dict[str, tuple[flo
 def _methods(quick: bool) -> list[Learner]:
     if quick:
         return [DEFAULT, PAPER, ("power-scaled", "random", ""), ("standard", "random", "")]
-    found = [(model, name, "corners") for model, name in product(MODELS, ACQUISITIONS)]
+    found = [
+        (model, name, "corners" if model == "standard" else "ends") for model, name in product(MODELS, ACQUISITIONS)
+    ]
     found += [(model, name, "") for model, name in product(MODELS, ("random", "sobol"))]
-    return [*found, *((model, name, initial) for model, name, _ in (DEFAULT, PAPER) for initial in ("sobol", "random"))]
+    others = [
+        (*DEFAULT[:2], "corners"),
+        *((*learner[:2], k) for learner in (DEFAULT, PAPER) for k in ("sobol", "random")),
+    ]
+    return [*found, *others]
 
 
 def _curves(tasks: Sequence[Task]) -> Iterator[tuple[Task, Array]]:

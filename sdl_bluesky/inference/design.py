@@ -12,7 +12,7 @@ from sdl_bluesky.errors import UnknownName
 from sdl_bluesky.physics.geometry import Array
 
 Bounds = Sequence[tuple[float, float]]
-DESIGNS = ("corners", "sobol", "random")
+DESIGNS = ("ends", "corners", "sobol", "random")
 COUNT = 5
 
 
@@ -27,6 +27,19 @@ def corners(bounds: Bounds) -> Array:
     points = [np.array(c, dtype=float) for c in product((0.0, 1.0), repeat=d)]
     half = [p for c in points[: len(points) // 2] for p in (c, 1.0 - c)]
     return _within(np.array([*half, np.full(d, 0.5)]), bounds)
+
+
+def ends(bounds: Bounds, power: int) -> Array:
+    """The corners of the other inputs at the highest power, from opposite ends in turn: [2^(d-1), d].
+
+    A rate is proportional to the power but for a smooth factor, and a reading is best where there is most to read.
+
+    Args:
+        bounds: (low, high) of each input.
+        power: column of the power.
+    """
+    points = corners(bounds)[:-1]
+    return points[points[:, power] == bounds[power][1]]
 
 
 def sobol(bounds: Bounds, n: int = COUNT, seed: int = 0, first: int = 0) -> Array:
@@ -45,13 +58,15 @@ def random(bounds: Bounds, n: int = COUNT, seed: int = 0, first: int = 0) -> Arr
     return _within(unit.reshape(n, len(bounds)), bounds)
 
 
-def initial_design(name: str, bounds: Bounds, seed: int = 0) -> Array:
-    """The initial design of a name: corners and centre, or five points.
+def initial_design(name: str, bounds: Bounds, seed: int = 0, power: int | None = None) -> Array:
+    """The initial design of a name: ends (corners, if no input is a power), corners and centre, or five points.
 
     Raises:
         UnknownName: there is none of that name.
     """
-    if name == "corners":
+    if name == "ends" and power is not None:
+        return ends(bounds, power)
+    if name in ("ends", "corners"):
         return corners(bounds)
     if name == "sobol":
         return sobol(bounds, seed=seed)

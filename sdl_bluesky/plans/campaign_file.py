@@ -47,7 +47,7 @@ class Learn(_Part):
     agent: Literal["balm", "random", "sobol"] = "balm"
     model: str = "power-scaled"
     acquisition: str = "balm"
-    initial: str = "corners"
+    initial: str = "ends"
     extinction: Literal["learn"] | MilliTorr | None = None
     target_life: KilowattHours | None = Field(default=None, gt=0)
 

@@ -21,6 +21,8 @@ from typing import Any, Self
 from sdl_bluesky.session.epics_env import free_port
 
 PREFIX = f"SIM{os.getpid()}:"
+RECONNECTED_WITHIN_S = 30.0
+"""A client that lost its server searches for each channel at intervals that grow."""
 
 
 def poll(condition: Callable[[], Any], timeout_s: float = 10.0) -> float:
@@ -150,7 +152,7 @@ def serve_requests() -> None:
 
     def pv(name: str) -> Any:
         found = epics.get_pv(name, form="time", connect=True, timeout=5.0)
-        if not found.connected:
+        if not found.wait_for_connection(RECONNECTED_WITHIN_S):
             raise TimeoutError(f"{name} does not answer")
         return found
 

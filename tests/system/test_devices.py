@@ -25,6 +25,7 @@ from sdl_bluesky.devices import (
     SuspendOnAlarm,
     SuspendOnInterlock,
     cause_of,
+    configure_ophyd,
     make_chamber,
     make_safe_now,
 )
@@ -50,6 +51,7 @@ def twin(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def connected(twin):
+    configure_ophyd()
     chamber = make_chamber(twin.prefix, twin.chamber_spec()).connect(10)
     yield chamber
     chamber.close()

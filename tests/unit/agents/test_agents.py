@@ -113,14 +113,16 @@ def _fed(rows, **settings):
 
 
 def test_initial_designs_come_first_and_once():
-    agent = BALMAgent(BOUNDS)
+    agent = BALMAgent(BOUNDS, initial="corners")
     points = agent.suggest(5)
     assert {(p["power"], p["pressure"]) for p in points} == {(10, 4), (10, 20), (100, 4), (100, 20), (55, 12)}
     agent.ingest([measure(p, np.random.default_rng(1)) for p in reversed(points)])
     [sixth] = agent.suggest()
     assert agent.explain()["acquisition"]["name"] == "balm"
     assert sixth["_id"].endswith("0005")
-    manual = BALMAgent(BOUNDS)
+    ends = BALMAgent(BOUNDS)
+    assert [(p["power"], p["pressure"]) for p in ends.suggest(2)] == [(100, 20), (100, 4)]
+    manual = BALMAgent(BOUNDS, initial="corners")
     manual.ingest([{"power": 10.1, "pressure": 4.05, "rate": 3.0}])
     assert (manual.suggest()[0]["power"], manual.suggest()[0]["power"]) == (100.0, 10.0)
 
@@ -208,7 +210,7 @@ def test_explain_can_be_written_and_says_why():
     rng = np.random.default_rng(0)
     points = agent.suggest(5)
     assert agent.explain()["prediction"] is None
-    assert agent.explain()["acquisition"] == {"name": "initial corners"}
+    assert agent.explain()["acquisition"]["name"] == "farthest"
     agent.ingest([{**measure(p, rng), "uid": f"run-{i}"} for i, p in enumerate(points)])
     [point] = agent.suggest()
     why = json.loads(json.dumps(agent.explain(), allow_nan=False))

@@ -81,7 +81,7 @@ def test_after_an_extinction_every_suggestion_is_safe_and_before_it_all_but_one(
 
 
 def test_corners_in_the_likely_dark_are_moved_up_and_named_once() -> None:
-    agent = BALMAgent(BOUNDS, extinction="learn")
+    agent = BALMAgent(BOUNDS, extinction="learn", initial="corners")
     rng = np.random.default_rng(0)
     corners = []
     for _ in range(6):
@@ -97,7 +97,7 @@ def test_corners_in_the_likely_dark_are_moved_up_and_named_once() -> None:
 def test_where_nothing_can_go_out_none_is_let_go_out() -> None:
     agent = BALMAgent({"power": (10.0, 100.0), "pressure": (14.0, 30.0)}, extinction="learn")
     [point] = agent.suggest()
-    assert agent.explain()["acquisition"]["name"] == "initial corners"
+    assert agent.explain()["acquisition"]["name"] == "initial ends"
     assert agent.lit_probability([[10.0, 14.0]])[0] > 0.98
     assert point["pressure"] >= 14.0
 
@@ -149,7 +149,7 @@ def test_a_fixed_pressure_is_kept_by_every_agent() -> None:
         points = agent.suggest(9)
         assert min(p["pressure"] for p in points) >= 5.0
         assert agent.lit_probability([[50.0, 4.9], [50.0, 5.1]]).tolist() == [0.0, 1.0]
-    agent = BALMAgent(BOUNDS, extinction=5.0)
+    agent = BALMAgent(BOUNDS, extinction=5.0, initial="corners")
     assert {p["pressure"] for p in agent.suggest(5)} == {5.0, 20.0, 11.0}
 
 

@@ -119,6 +119,13 @@ def test_corners_and_centre():
     assert [len(design.corners([(0.0, 1.0)] * d)) for d in (1, 2, 3)] == [3, 5, 9]
 
 
+def test_ends_are_the_corners_at_the_highest_power_and_need_a_power():
+    box = [(4.0, 20.0), (10.0, 100.0), (0.0, 5.0)]
+    found = design.initial_design("ends", box, power=1)
+    assert {tuple(p) for p in found} == {(p, 100.0, f) for p in (4.0, 20.0) for f in (0.0, 5.0)}
+    assert np.array_equal(design.initial_design("ends", box), design.corners(box))
+
+
 @pytest.mark.parametrize("name", ["sobol", "random"])
 def test_sequences(name):
     draw = getattr(design, name)

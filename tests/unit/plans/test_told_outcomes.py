@@ -141,7 +141,7 @@ def test_the_file_names_it_with_units_and_reads_it_back() -> None:
         file = spec(extinction=written, target_life="5 kWh")
         assert file.learn["cu"].extinction == found
         assert CampaignFile.from_document(json.loads(json.dumps(file.as_document()))) == file
-    assert agent_for(spec(extinction="4 mTorr"), "cu").suggest()[0]["pressure"] == 4.0
+    assert [p["pressure"] for p in agent_for(spec(extinction="4 mTorr"), "cu").suggest(2)] == [20.0, 4.0]
     assert agent_for(spec(target_life="5 kWh"), "cu").target_life.energy_kWh == 5.0
     for change, match in (
         ({"extinction": "4 Pa"}, "mTorr"), ({"extinction": "maybe"}, "extinction"), ({"target_life": "5 J"}, "kWh"),
