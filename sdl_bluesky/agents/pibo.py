@@ -130,7 +130,8 @@ class PIBOAgent:
     def ingest(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Learn from runs: flows (readbacks), "wavelength" [nm] and "lattice" [Angstrom].
 
-        Optional: "<outcome>_std", "_id", "uid", "campaign".
+        Optional: "<outcome>_std", "_id", "uid", "campaign", and "maintenance", how many there had been before the run: runs
+        with another number have an offset of their own, and the campaign goes on with that of its latest run.
 
         Raises:
             IngestError: names rows that are not finite, incomplete, far outside the bounds, known, or of no composition of

@@ -16,6 +16,8 @@ from sdl_bluesky.physics.alloys import Quaternary
 from sdl_bluesky.physics.geometry import Array
 
 OUTCOMES = ("wavelength", "lattice")
+MAINTENANCE = ", maintenance "
+"""Between the name of a campaign and the number of maintenances before its runs."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class GrowthLedger(Ledger):
             raise OutOfRange(f"flows {x.tolist()} sccm: a layer needs both above 0")
         told = np.array([number(row, name) for name in OUTCOMES])
         errors = np.array([_error(row, name) for name in OUTCOMES])
-        campaign = self.campaign if row.get("campaign") is None else str(row["campaign"])
+        campaign = self._campaign_of(row)
         xy = np.array(self.alloy.composition(told[0], told[1]), dtype=float)
         std = np.sqrt(np.linalg.inv(self.alloy.jacobian(xy[0], xy[1])) ** 2 @ errors**2)
         waiting = len(self.pending)
@@ -64,6 +66,18 @@ class GrowthLedger(Ledger):
         self.xy.append(xy)
         self.xy_std.append(std)
         self.rows[-1] |= {"lattice": float(told[1]), "campaign": campaign, "x": float(xy[0]), "y": float(xy[1])}
+        if row.get("campaign") is None:
+            self.campaign = campaign
+
+    def _campaign_of(self, row: Mapping[str, Any]) -> str:
+        """The campaign whose offset a run has: another one after each maintenance."""
+        name = self.campaign if row.get("campaign") is None else str(row["campaign"])
+        if row.get("maintenance") is None:
+            return name
+        count = number(row, "maintenance")
+        if count < 0 or count != int(count):
+            raise OutOfRange(f"maintenance = {count:g} is no number of maintenances")
+        return f"{name.partition(MAINTENANCE)[0]}{MAINTENANCE}{count:.0f}"
 
     def new_target(self, campaign: str) -> None:
         """Another target from here on: the budget begins anew, and what was in specification no longer counts."""

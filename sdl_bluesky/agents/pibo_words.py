@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdl_bluesky.agents.pibo_ledger import GrowthLedger
+from sdl_bluesky.agents.pibo_ledger import MAINTENANCE, GrowthLedger
 from sdl_bluesky.agents.pibo_models import GrowthPosterior
-from sdl_bluesky.agents.pibo_stop import bounds_at
+from sdl_bluesky.agents.pibo_stop import LEAST_RUNS, bounds_at
 from sdl_bluesky.agents.space import Space
 from sdl_bluesky.physics.geometry import Array
 
@@ -33,7 +33,17 @@ def findings(book: GrowthLedger, posterior: GrowthPosterior, x: Array) -> tuple[
         f"run {book.refs[k]} does not fit the others (P = {bad[k]:.2f}): it has little weight"
         for k in np.flatnonzero(bad > _ODD)
     ]
-    return (*flat, *posterior.findings, *at, *odd)
+    return (*flat, *posterior.findings, *at, *odd, *_opened(book))
+
+
+def _opened(book: GrowthLedger) -> tuple[str, ...]:
+    """After a maintenance, until the offset is known from a few runs."""
+    name, mark, count = book.campaign.partition(MAINTENANCE)
+    before = [k for k in book.campaigns if k.startswith(name + mark) and k != book.campaign]
+    runs = book.campaigns.count(book.campaign)
+    if not mark or not before or runs >= LEAST_RUNS:
+        return ()
+    return (f"maintenance {count}: an offset of its own, known from {runs} run(s)",)
 
 
 def inner_points(space: Space) -> Array:

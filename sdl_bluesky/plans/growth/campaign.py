@@ -23,7 +23,7 @@ from sdl_bluesky.plans.step import RUN_KEY, Log, Measured, Observer, do_step
 from sdl_bluesky.plans.stubs import in_thread, recorded
 
 FAILURES = (InterlockTripped, WeakSignal, IngestError)
-"""Errors that spoil one layer and no more; any other ends the campaign."""
+"""Errors that spoil one layer and no more; any other ends the campaign, and so does a trip that nobody has acknowledged."""
 MOST_FAILURES = 3
 """Layers in a row that may be spoiled before the campaign ends."""
 
@@ -36,7 +36,7 @@ class Grower(Protocol):
         ...
 
     def row(self, uid: str, data: Mapping[str, Any]) -> dict[str, float]:
-        """What an agent learns of it: flows as read back, wavelength, lattice, and "<outcome>_std".
+        """What an agent learns of it: flows as read back, wavelength, lattice, "<outcome>_std", and maybe "maintenance".
 
         Raises:
             WeakSignal, OutOfRange: its light or its diffraction tell no layer.
@@ -107,7 +107,7 @@ def run_growth(
         The history, completed.
 
     Raises:
-        CampaignError: too many layers in a row were spoiled.
+        CampaignError: too many layers in a row were spoiled, or the reactor has tripped and waits for a person.
         SDLError: what ended the campaign. The decisions made by then are in the documents.
     """
     past = history or History()
@@ -172,7 +172,15 @@ def _layer(part: _Part, agent: PIBOAgent, decision: Decision, should_stop: Any) 
     made: list[str] = []
 
     def experiment(md: dict[str, Any]) -> MsgGenerator[Measured]:
-        measured = yield from part.grower.grow(decision.inputs, part.spec.sample, md)
+        try:
+            measured = yield from part.grower.grow(decision.inputs, part.spec.sample, md)
+        except InterlockTripped as fault:
+            if getattr(fault, "run_uid", ""):
+                raise
+            told = (
+                "nothing was grown; put it right and acknowledge it, then `sdl campaign resume` goes on with this layer"
+            )
+            raise CampaignError(f"{fault}: {told}", part.history) from fault
         made.append(measured.uid)
         return measured
 

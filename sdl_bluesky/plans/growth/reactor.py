@@ -33,7 +33,8 @@ class ReactorGrower:
         return grow_and_measure(self.reactor, recipe, self.settings, sample=sample, md=md)
 
     def row(self, uid: str, data: Mapping[str, Any]) -> dict[str, float]:
-        """Flows as they were read back while the layer grew, its wavelength [nm] and lattice constant [Angstrom].
+        """Flows as they were read back while the layer grew, its wavelength [nm] and lattice constant [Angstrom]; and how
+        many maintenances there had been.
 
         Raises:
             WeakSignal, OutOfRange: see `analysis.layers`. CatalogueError: `data` are not of such a run.
@@ -47,6 +48,7 @@ class ReactorGrower:
         }
         found = layer_of(start, data)
         return {
+            "maintenance": float(data["maintenance_number"]),
             "f_ga": recipe.f_ga,
             "f_as": recipe.f_as,
             "wavelength": found.wavelength,

@@ -37,17 +37,21 @@ class Reactor:
     """Odds that are power laws of both flows, of the size of the paper's: no learner knows them; some runs are spoiled."""
 
     offset: float = 0.0
+    after: tuple[int, float] = (1000, 0.0)
     name: str = "run"
     spoiled: tuple[int, ...] = ()
+    unacknowledged: bool = False
     broken: int | None = None
     runs: list = field(default_factory=list)
 
-    def composition(self, ga, as_):
-        u = 0.192 / 0.808 * (ga / 5.971) ** 1.6 * (as_ / 11.2) ** -0.6 * 2.718281828**self.offset
+    def composition(self, ga, as_, more=0.0):
+        u = 0.192 / 0.808 * (ga / 5.971) ** 1.6 * (as_ / 11.2) ** -0.6 * 2.718281828 ** (self.offset + more)
         v = 0.4176 / 0.5824 * (as_ / 11.2) ** 0.75 * (ga / 5.971) ** 0.3
         return u / (1 + u), v / (1 + v)
 
     def grow(self, flows, sample, md):
+        if self.unacknowledged and len(self.runs) >= min(self.spoiled):
+            raise InterlockTripped("arsine detected, and nobody has acknowledged it")
         number = len(self.runs) + 1
         self.runs.append(dict(flows))
 
@@ -56,16 +60,21 @@ class Reactor:
         def inner():
             yield from bps.null()
             if number in self.spoiled:
-                raise InterlockTripped("arsine detected")
+                fault = InterlockTripped("arsine detected")
+                fault.run_uid = f"{self.name}-{number}"
+                raise fault
             if number == self.broken:
                 raise RuntimeError("power cut")
 
         yield from inner()
-        return Layer(f"{self.name}-{number}", dict(flows))
+        return Layer(f"{self.name}-{number}", {**flows, "number": number})
 
     def row(self, uid, data):
-        wavelength, lattice = ALLOY.properties(*self.composition(data["f_ga"], data["f_as"]))
-        return {**data, "wavelength": float(wavelength), "lattice": float(lattice)}
+        first, more = self.after
+        opened = data["number"] >= first
+        wavelength, lattice = ALLOY.properties(*self.composition(data["f_ga"], data["f_as"], more * opened))
+        flows = {name: data[name] for name in ("f_ga", "f_as")}
+        return {**flows, "maintenance": float(opened), "wavelength": float(wavelength), "lattice": float(lattice)}
 
 
 def run(reactor, spec, **more):
@@ -119,6 +128,31 @@ def test_a_spoiled_layer_is_not_learned_from_and_the_campaign_goes_on():
         run(Reactor(spoiled=(2, 3, 4)), campaign())
 
 
+def test_a_trip_that_nobody_acknowledged_ends_the_campaign_and_uses_no_layer_up():
+    history = History()
+    with pytest.raises(CampaignError, match="acknowledge it"):
+        run(Reactor(spoiled=(3,), unacknowledged=True), campaign(), history=history)
+    assert [s.outcome for s in history.steps] == ["success", "success", "failed"]
+    again, _ = run(Reactor(name="again"), campaign(), history=history)
+    assert [s.inputs for s in again.steps[3:6]] == [{"f_ga": ga, "f_as": as_} for ga, as_ in SIX[3:]]
+
+
+def test_after_a_maintenance_within_a_campaign_the_target_is_met_with_another_offset():
+    reactor = Reactor(after=(8, 0.25))
+    history, docs = run(
+        reactor,
+        campaign(targets=[{"wavelength": "1180 nm", "wavelength_tolerance": "3 nm"}, {"wavelength": "1100 nm"}]),
+    )
+    agent = agent_before(campaign(), history, "grow:1100")
+    assert set(agent.ledger.campaigns) == {"g, maintenance 0", "g, maintenance 1"}
+    last = history.of("grow:1100")[-1].row
+    assert abs(last["wavelength"] - 1100.0) <= 10.0
+    assert abs(100 * (last["lattice"] / 5.8688 - 1)) <= 0.05
+    assert len(history.of("grow:1100")) <= 4
+    told = [json.loads(k["findings"]) for k in decisions(docs)]
+    assert any("maintenance 1" in text for texts in told for text in texts)
+
+
 def test_what_the_agent_says_of_its_data_is_in_the_documents():
     odd = [{"f_ga": f"{ga} sccm", "f_as": "9 sccm"} for ga in (4.6, 5.0, 5.4)]
     _, docs = run(Reactor(), campaign(preliminary=odd, targets=[{"wavelength": "1140 nm"}]))
@@ -144,7 +178,7 @@ def test_earlier_campaigns_are_learned_from_with_an_offset_of_their_own():
     rows = [{**s.row, "_id": "", "campaign": "before"} for s in first.steps]
     spec = campaign(preliminary=[], earlier=["before"], targets=[{"wavelength": "1140 nm"}])
     agent = growth_agent(spec, rows)
-    assert agent.ledger.campaigns == ["before"] * len(rows)
+    assert agent.ledger.campaigns == ["before, maintenance 0"] * len(rows)
     history, _ = run(Reactor(0.1, "second"), spec, earlier=rows)
     assert history.steps[-1].outcome == "success"
     assert abs(history.steps[-1].row["wavelength"] - 1140.0) <= 10.0
