@@ -179,7 +179,7 @@ def test_earlier_campaigns_are_learned_from_with_an_offset_of_their_own():
     spec = campaign(preliminary=[], earlier=["before"], targets=[{"wavelength": "1140 nm"}])
     agent = growth_agent(spec, rows)
     assert agent.ledger.campaigns == ["before, maintenance 0"] * len(rows)
-    history, _ = run(Reactor(0.1, "second"), spec, earlier=rows)
+    history, _ = run(Reactor(0.1, name="second"), spec, earlier=rows)
     assert history.steps[-1].outcome == "success"
     assert abs(history.steps[-1].row["wavelength"] - 1140.0) <= 10.0
     assert len(history.steps) <= 5
