@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.agents.pibo_search import search
+from sdl_bluesky.agents.pibo.search import search
 from sdl_bluesky.agents.space import Space
 from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.inference.pibo.normal import Normal

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdl_bluesky.agents.pibo_ledger import MAINTENANCE, GrowthLedger
-from sdl_bluesky.agents.pibo_models import GrowthPosterior
-from sdl_bluesky.agents.pibo_stop import LEAST_RUNS, bounds_at
+from sdl_bluesky.agents.pibo.ledger import MAINTENANCE, GrowthLedger
+from sdl_bluesky.agents.pibo.models import GrowthPosterior
+from sdl_bluesky.agents.pibo.stop import LEAST_RUNS, bounds_at
 from sdl_bluesky.agents.space import Space
 from sdl_bluesky.physics.geometry import Array
 

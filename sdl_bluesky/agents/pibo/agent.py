@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.agents.choice import Choice, plain
-from sdl_bluesky.agents.pibo_ledger import GrowthLedger
-from sdl_bluesky.agents.pibo_models import GrowthPosterior, Simulator, checked_simulator, make_growth_model
-from sdl_bluesky.agents.pibo_phase import Phase, penalty_of
-from sdl_bluesky.agents.pibo_search import search
-from sdl_bluesky.agents.pibo_stop import LEAST_RUNS, layer_met, out_of_reach
-from sdl_bluesky.agents.pibo_target import aim_at, campaign_name
-from sdl_bluesky.agents.pibo_words import findings, inner_points
+from sdl_bluesky.agents.pibo.ledger import GrowthLedger
+from sdl_bluesky.agents.pibo.models import GrowthPosterior, Simulator, checked_simulator, make_growth_model
+from sdl_bluesky.agents.pibo.phase import Phase, penalty_of
+from sdl_bluesky.agents.pibo.search import search
+from sdl_bluesky.agents.pibo.stop import LEAST_RUNS, layer_met, out_of_reach
+from sdl_bluesky.agents.pibo.target import aim_at, campaign_name
+from sdl_bluesky.agents.pibo.words import findings, inner_points
 from sdl_bluesky.agents.protocol import Point
 from sdl_bluesky.agents.space import Space
 from sdl_bluesky.agents.stopping import Budget
@@ -44,7 +44,7 @@ class PIBOAgent:
         seed: of everything that has chance in it.
         exclude: how far from a failed run nothing is suggested, in widths of the bounds.
         alloy: between properties and composition; In(1-x)Ga(x)As(y)P(1-y) by default.
-        phase: phase diagram, see `agents.pibo_phase`: what is forbidden there is never suggested.
+        phase: phase diagram, see `agents.pibo.phase`: what is forbidden there is never suggested.
         simulator: flows [n, 2] to compositions [n, 2], the mean that the log-odds model corrects.
         stop_probability: stop as well when the next layer is in specification with this probability; None: grow it.
 
