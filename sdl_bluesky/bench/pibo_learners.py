@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sdl_bluesky.agents.pibo import PIBOAgent
-from sdl_bluesky.agents.pibo_search import search
+from sdl_bluesky.agents.pibo.search import search
 from sdl_bluesky.bench.pibo_worlds import BOUNDS, Reactor
 from sdl_bluesky.inference.pibo.data import GrowthData
 from sdl_bluesky.inference.pibo.published import PublishedModel
