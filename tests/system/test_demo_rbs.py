@@ -30,7 +30,7 @@ CAMPAIGN = {
     "schema": 1,
     "name": "film",
     "sample": "measured",
-    "learn": {"cu": {"experiments": 3, "agent": "sobol"}, "sn": {"experiments": 3, "agent": "sobol"}},
+    "learn": {"cu": {"experiments": 5, "agent": "sobol"}, "sn": {"experiments": 5, "agent": "sobol"}},
     "deposit": {"powers": {"cu": "50 W", "sn": "40 W"}, "pressure": "8 mTorr", "duration": "600 s"},
 }
 
