@@ -24,9 +24,13 @@ def _within(unit: Array, bounds: Bounds) -> Array:
 def corners(bounds: Bounds) -> Array:
     """All corners, from opposite ends in turn, then the centre (the paper's Case 3)."""
     d = len(bounds)
+    return _within(np.array([*_corners(d), np.full(d, 0.5)]), bounds)
+
+
+def _corners(d: int) -> Array:
+    """Corners of the unit cube [2^d, d], from opposite ends in turn."""
     points = [np.array(c, dtype=float) for c in product((0.0, 1.0), repeat=d)]
-    half = [p for c in points[: len(points) // 2] for p in (c, 1.0 - c)]
-    return _within(np.array([*half, np.full(d, 0.5)]), bounds)
+    return np.array([p for c in points[: len(points) // 2] for p in (c, 1.0 - c)])
 
 
 def ends(bounds: Bounds, power: int) -> Array:
@@ -38,8 +42,8 @@ def ends(bounds: Bounds, power: int) -> Array:
         bounds: (low, high) of each input.
         power: column of the power.
     """
-    points = corners(bounds)[:-1]
-    return points[points[:, power] == bounds[power][1]]
+    unit = _corners(len(bounds))
+    return _within(unit[unit[:, power] == 1.0], bounds)
 
 
 def sobol(bounds: Bounds, n: int = COUNT, seed: int = 0, first: int = 0) -> Array:

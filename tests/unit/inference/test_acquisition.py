@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sdl_bluesky.errors import UnknownName
 from sdl_bluesky.inference import acquisition, design
@@ -124,6 +126,13 @@ def test_ends_are_the_corners_at_the_highest_power_and_need_a_power():
     found = design.initial_design("ends", box, power=1)
     assert {tuple(p) for p in found} == {(p, 100.0, f) for p in (4.0, 20.0) for f in (0.0, 5.0)}
     assert np.array_equal(design.initial_design("ends", box), design.corners(box))
+
+
+@given(low=st.floats(0.01, 10.0), width=st.floats(0.01, 1000.0), d=st.integers(1, 4))
+def test_ends_are_there_whatever_the_bounds_round_to(low, width, d):
+    found = design.ends([(low, low + width), *[(0.1, 0.3)] * (d - 1)], 0)
+    assert found.shape == (2 ** (d - 1), d)
+    assert found[:, 0] == pytest.approx(low + width)
 
 
 @pytest.mark.parametrize("name", ["sobol", "random"])
