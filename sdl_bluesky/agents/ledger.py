@@ -69,6 +69,15 @@ class Ledger:
         self.pending[identity] = x
         self._number(identity)
 
+    def expect(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Note points that somebody else chose; those without an "_id" get one."""
+        out: list[dict[str, Any]] = []
+        for suggestion in suggestions:
+            identity = str(suggestion.get("_id") or self.new_id())
+            self.note(identity, self.space.read(suggestion))
+            out.append({**suggestion, "_id": identity})
+        return out
+
     def _number(self, identity: str) -> None:
         """Count suggestions by their ids, so that a ledger fed from a catalogue goes on where the first one stopped."""
         match = re.fullmatch(re.escape(self.prefix) + r"-(\d+)(?:-([in]\d+))?", identity)

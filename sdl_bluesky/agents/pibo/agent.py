@@ -145,13 +145,7 @@ class PIBOAgent:
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[Point]:
         """Take note of points that are being grown though this agent did not just choose them; gives missing ids."""
-        out: list[Point] = []
-        for suggestion in suggestions:
-            x = self.space.read(suggestion)
-            identity = str(suggestion.get("_id") or self.ledger.new_id())
-            self.ledger.note(identity, x)
-            out.append({**suggestion, "_id": identity})
-        return out
+        return self.ledger.expect(suggestions)
 
     def get_best_points(self) -> list[Point]:
         """The layer nearest to the target in units of its tolerances, of this campaign if it has any (empty without)."""
