@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -158,13 +159,19 @@ def read_table(run: Container, stream: str = "primary") -> pd.DataFrame:
     """The scalar columns of a stream, with seq_num and time, a row for each event; without rows if it had no event.
 
     Raises:
-        CatalogueError: the run has no such stream.
+        CatalogueError: the run has no such stream, or not yet the whole of it.
     """
     import pandas as pd
+    from tiled.client.utils import ClientError
 
     node = _stream(run, stream)
     base = getattr(node, "base", node)
-    frames = [base[name].read() for name in base if name.startswith("internal")]
+    try:
+        frames = [base[name].read() for name in base if name.startswith("internal")]
+    except ClientError as fault:
+        if fault.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        raise CatalogueError(f"stream {stream!r} of run {run.item['id']} is only being made: read it again") from fault
     if not frames:
         keys = cast("Mapping[str, Any]", node.metadata.get("data_keys", {}))
         return pd.DataFrame({name: pd.Series(dtype=float) for name in ("seq_num", "time", *keys)})

@@ -22,7 +22,6 @@ from bluesky import RunEngine
 from ophyd import Component as Cpt
 from ophyd import Device, DeviceStatus, Signal
 from ophyd.sim import SynAxis, SynGauss
-from tiled.client.utils import ClientError
 
 from sdl_bluesky.data.analysis import find_analyses, latest_analysis, read_analysis, write_analysis
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, stop_of
@@ -560,7 +559,7 @@ def wait_for_rows(client, path, number):
         try:
             if len(read_table(find_run(client, uid))) >= number:
                 return uid
-        except (CatalogueError, ClientError):  # the stream is not there yet
+        except CatalogueError:  # not there yet
             pass
         time.sleep(0.05)
     raise AssertionError("no rows in time")
