@@ -35,7 +35,7 @@ docs: .venv/.installed  ## run every command and check every link of the documen
 
 test: lint  ## everything: lint, types, layers, unit, system and documentation tests
 	$(BIN)/python -m pytest tests/unit -n 2
-	$(BIN)/python -m pytest tests/system tests/docs -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/system tests/docs -n 2 --dist loadfile --durations 15
 
 clean:  ## remove what make made (not your data)
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

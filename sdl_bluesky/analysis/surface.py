@@ -193,7 +193,8 @@ def fit_surface(
     x, y, e = x[good], y[good][:, used], e[good][:, used]
     q, bounds = len(used), (power_W, pressure_mTorr)
     mean = y.mean(axis=1)
-    level = PowerScaledGP(bounds, prior=_level_prior(q), seed=seed).fit(x, mean, np.sqrt((e**2).sum(axis=1)) / q)
+    level_model = PowerScaledGP(bounds, prior=_level_prior(q), smooth=True, seed=seed)
+    level = level_model.fit(x, mean, np.sqrt((e**2).sum(axis=1)) / q)
     shares: list[Posterior] = []
     absolute = level.hyperparameters()["noise_absolute"][0] * float(np.sqrt(q))  # the level has that of the mean
     if q > 1:
@@ -211,6 +212,6 @@ def _level_prior(sensors: int) -> Prior:
 
 
 def _share_prior(sensors: int) -> Prior:
-    """Of a share: what the sensors have in common is not in it."""
+    """Of a share: what the sensors have in common is not in it. It is near one, and changes by tens of percent at most."""
     relative = READING[0] * np.sqrt(1.0 - 1.0 / sensors)
-    return Prior(length=(2.0, 0.7), signal=(1.0, 0.7), constant=2.0, noise=Noise((relative, 0.5), (0.002, 0.7)))
+    return Prior(length=(2.0, 0.7), signal=(0.3, 0.7), constant=2.0, noise=Noise((relative, 0.5), (0.002, 0.7)))

@@ -1,6 +1,7 @@
 """Gaussian processes with averaged hyper-parameters (fully Bayesian), for rates over power and pressure.
 
-Two mean structures, both y = b(x) h(z(x)) + noise with h ~ constant + Matern-5/2 (one length per input):
+Two mean structures, both y = b(x) h(z(x)) + noise with h ~ constant + Matern-5/2 (one length per input), or the squared
+exponential where h is known to be smooth:
 
 * `FullyBayesianGP` (standard): b = 1, inputs linear, y centred and scaled by its own spread;
 * `PowerScaledGP`: b = power, inputs logarithmic, y uncentred: the rate is proportional to power but for a smooth factor h.
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.errors import OutOfRange, Unidentifiable
-from sdl_bluesky.inference.posterior import Data, Model, Posterior, gram, matern
+from sdl_bluesky.inference.posterior import Data, Model, Posterior, gram, matern, squared_exponential
 from sdl_bluesky.inference.sampler import sample
 from sdl_bluesky.physics.geometry import Array
 
@@ -57,6 +58,7 @@ class FullyBayesianGP:
     Attributes:
         bounds: (low, high) of each input.
         prior: of the hyper-parameters.
+        smooth: whether h has no kinks: its correlation is the squared exponential instead of Matern-5/2.
         nodes: most hyper-parameter nodes that a posterior keeps.
         seed: of the sampler.
 
@@ -67,6 +69,7 @@ class FullyBayesianGP:
 
     bounds: tuple[tuple[float, float], ...]
     prior: Prior = field(default_factory=Prior)
+    smooth: bool = False
     nodes: int = 96
     seed: int = 0
 
@@ -86,9 +89,9 @@ class FullyBayesianGP:
         return (*(f"length_{i}" for i in range(len(self.bounds))), "signal", "noise_relative", "noise_absolute")
 
     def kernel(self, theta: Array, z1: Array, b1: Array, z2: Array, b2: Array) -> Array:
-        """b1 b2 (constant^2 + signal^2 Matern-5/2) for every node: [m, n1, n2]."""
+        """b1 b2 (constant^2 + signal^2 correlation) for every node: [m, n1, n2]."""
         d = z1.shape[1]
-        out = matern(np.exp(theta[:, :d]), z1, z2)
+        out = (squared_exponential if self.smooth else matern)(np.exp(theta[:, :d]), z1, z2)
         out *= np.exp(2 * theta[:, d])[:, None, None]
         out += self.prior.constant**2
         out *= b1[:, None] * b2[None, :]

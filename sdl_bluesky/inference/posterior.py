@@ -86,6 +86,17 @@ def matern(lengths: Array, z1: Array, z2: Array) -> Array:
     return out
 
 
+def squared_exponential(lengths: Array, z1: Array, z2: Array) -> Array:
+    """Correlation exp(-r^2/2), r = |dz / length|, for every row of lengths [m, k].
+
+    Returns [m, n1, n2].
+    """
+    r2 = np.zeros((len(lengths), len(z1), len(z2)))
+    for k in range(lengths.shape[1]):
+        r2 += (lengths[:, k] ** -2)[:, None, None] * (z1[:, None, k] - z2[None, :, k]) ** 2
+    return np.exp(-0.5 * r2)
+
+
 def gram(model: Model, data: Data, theta: Array) -> Array:
     """Covariance of the readings, noise included, for every node: [m, n, n]."""
     out = model.kernel(theta, data.z, data.b, data.z, data.b)

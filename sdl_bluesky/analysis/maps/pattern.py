@@ -41,19 +41,20 @@ class Prior:
 
     Attributes:
         n: mean and standard deviation of the exponent (published sources: 0.9 to 4 between 4 and 20 mTorr).
-        n_shared: correlation of n between the sources of a chamber at one setting; a gas bends them all.
+        n_shared: correlation of n between the sources of a chamber at one setting: a gas bends them all, and what is left
+            is that of their elements, 0.26 each.
         n_same: correlation of n of one source at two settings.
         diffuse: mean and standard deviation of d.
-        square_radius_cm2: the same of q (grooves of two- and three-inch targets: 1 to 2.5 cm radius).
+        square_radius_cm2: the same of q (grooves of two- and three-inch targets: 1 to 2.5 cm radius, so 1 to 6 cm^2).
         shared: correlation of d, and of q, between the sources of a chamber: sizes are alike within a fifth or so.
         rest: relative standard deviation of what is left at a place, independent from place to place.
     """
 
     n: tuple[float, float] = (2.0, 1.0)
-    n_shared: float = 0.85
+    n_shared: float = 0.93
     n_same: float = 0.9
-    diffuse: tuple[float, float] = (0.07, 0.06)
-    square_radius_cm2: tuple[float, float] = (3.0, 2.0)
+    diffuse: tuple[float, float] = (0.07, 0.04)
+    square_radius_cm2: tuple[float, float] = (3.0, 1.5)
     shared: float = 0.95
     rest: float = 0.003
 
