@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdl_bluesky.analysis.layers.figures import flows_figure, runs_figure, scans_figure, spectra_figure
+from sdl_bluesky.analysis.layers.figures import flows_figure, maps_figure, runs_figure, scans_figure, spectra_figure
 from sdl_bluesky.data.campaigns import start_of
 from sdl_bluesky.data.catalogue import find_run, read_last
 from sdl_bluesky.demo import page
@@ -96,15 +96,20 @@ def _layers(client: Container, spec: GrowthFile, history: History) -> str:
     chosen = [s for s in history.of("preliminary") if s.outcome == "success"][:1]
     for target in spec.grow.targets:
         chosen += [s for s in history.of(target.stage) if s.outcome == "success"][-1:]
-    spectra, scans = {}, {}
+    maps, spectra, scans = {}, {}, {}
     for step in chosen:
         data, name = read_last(find_run(client, step.uid)), f"run {step.step}, {step.stage.removeprefix('grow:')}"
+        maps[name] = (np.asarray(data["pl_axis"], float), np.asarray(data["pl_map"], float))
         spectra[name] = (np.asarray(data["pl_wavelength"], float), np.asarray(data["pl_spectrum"], float))
         scans[name] = (np.asarray(data["xrd_two_theta"], float), np.asarray(data["xrd_counts"], float))
     if not chosen:
         return ""
-    images = page.image(spectra_figure(spectra), "PL spectra") + page.image(scans_figure(scans), "XRD patterns")
-    return f"<h2>Light and diffraction</h2>{images}"
+    images = (
+        page.image(maps_figure(maps), "PL maps"),
+        page.image(spectra_figure(spectra), "PL spectra"),
+        page.image(scans_figure(scans), "XRD patterns"),
+    )
+    return f"<h2>Light and diffraction</h2>{''.join(images)}"
 
 
 def _knowledge(spec: GrowthFile, history: History) -> str:

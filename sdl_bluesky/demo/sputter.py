@@ -89,7 +89,7 @@ def run_demo(
     Raises:
         SDLError: something failed; the folder keeps what was done.
     """
-    lab, home = prepare(out, speed, seed)
+    lab, home = prepare(out, speed, seed, {"mocvd": None})
     with open_session(lab, home, tell=tell) as session:
         history = run_campaign_file(session, demo_campaign(seed), observer=observer)
         return conclude(session, history.campaign, seed)

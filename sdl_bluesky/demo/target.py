@@ -90,7 +90,7 @@ def run_demo(
     Raises:
         SDLError: something failed; the folder keeps what was done.
     """
-    lab, home = prepare(out, speed, seed)
+    lab, home = prepare(out, speed, seed, {"mocvd": None})
     campaign = target_campaign(lab, target, seed)
     with open_session(lab, home, tell=tell) as session:
         history = run_campaign_file(session, campaign, observer=observer)

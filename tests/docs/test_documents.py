@@ -16,7 +16,7 @@ from _pages import NO_RUN, ROOT, Page, clean_environment, pages, run_page
 PAGES = pages()
 CAMPAIGN = ROOT / "docs/tutorials/autonomous-agent.md"
 NEED_DATA = ("README.md", "docs/tutorials/facility-scientist.md", "docs/tutorials/data-consumer.md")
-NEED_DATA += ("docs/reference/catalogue.md", "docs/how-to/target-composition.md")
+NEED_DATA += ("docs/reference/catalogue.md", "docs/how-to/target-composition.md", "docs/how-to/grow-a-layer.md")
 ALONE = [page for page in PAGES if page.runs and page.name not in NEED_DATA and page.path != CAMPAIGN]
 SPEED = 200
 READY_WITHIN_S = 90.0

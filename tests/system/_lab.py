@@ -36,7 +36,7 @@ say("SESSION")
 def lab_data(
     port: int | str, *, speed: float = 20.0, seed: int = 0, faults: bool = True, **changes: Any
 ) -> dict[str, Any]:
-    """The shipped lab file as data, with another prefix, port and clock."""
+    """The shipped lab file as data, with another prefix, port and clock; without the reactor, if it is not in `changes`."""
     from sdl_bluesky.session.lab import default_lab_path
 
     data = yaml.safe_load(default_lab_path().read_text())
@@ -45,6 +45,7 @@ def lab_data(
     data["epics"]["port"] = port
     data["twin"] |= {"speed": speed, "seed": seed, "faults": faults}
     data["chamber"]["measurement"] |= changes.pop("measurement", {})
+    del data["mocvd"]
     return {**data, **changes}
 
 

@@ -91,6 +91,6 @@ def test_everything_is_in_the_catalogue_and_an_agent_made_from_it_chooses_the_sa
 
 def test_the_report_shows_what_was_grown(done: Done) -> None:
     page = (done.lab.home / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") >= 5
-    for words in ("1170 nm", "PL spectra", "XRD patterns", "d ln odds(x) / d ln F_As"):
+    assert page.count("data:image/png;base64,") >= 6
+    for words in ("1170 nm", "PL maps", "PL spectra", "XRD patterns", "d ln odds(x) / d ln F_As"):
         assert words in page

@@ -101,6 +101,23 @@ def scans_figure(scans: Mapping[str, tuple[Array, Array]]) -> bytes:
     return png(fig)
 
 
+def maps_figure(maps: Mapping[str, tuple[Array, Array]]) -> bytes:
+    """Wavelength over the wafer side by side: axis [k] in mm and map [y, x] in nm by name; nan, no reading, is empty."""
+    fig = figure(3.9 * len(maps) + 0.4, 3.6)
+    fig.suptitle("Photoluminescence over the wafer / nm", fontsize=10, color=INK)
+    for ax, (name, (axis, values)) in zip(
+        np.atleast_1d(np.asarray(fig.subplots(1, len(maps), sharey=True))), maps.items()
+    ):
+        shown = np.ma.masked_invalid(values)
+        low, high = np.percentile(shown.compressed(), [2, 98]) if shown.count() else (0.0, 1.0)
+        mesh = ax.pcolormesh(axis, axis, shown, cmap=VALUE_MAP, vmin=low, vmax=high, shading="nearest", rasterized=True)
+        fig.colorbar(mesh, ax=ax, shrink=0.9)
+        ax.set_aspect("equal")
+        _plain(ax, "x / mm", "y / mm" if ax.get_subplotspec().is_first_col() else "")
+        ax.set_title(name, loc="left", fontsize=9, color=INK)
+    return png(fig)
+
+
 def _plain(ax: Axes, x: str, y: str) -> None:
     ax.set_xlabel(x, color=INK)
     ax.set_ylabel(y, color=INK)

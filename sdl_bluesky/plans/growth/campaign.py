@@ -60,6 +60,7 @@ def growth_agent(spec: GrowthFile, earlier: Sequence[Mapping[str, Any]] = ()) ->
         acquisition=grow.acquisition,
         p=grow.quantile,
         campaign=spec.name,
+        phase=None if grow.phase is None else grow.phase.as_table(),
         budget=first.runs,
         seed=spec.seed,
     )

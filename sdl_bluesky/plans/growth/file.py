@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sdl_bluesky.agents.pibo.phase import penalty_of
 from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.physics.alloys import InGaAsP
@@ -61,11 +63,37 @@ class GrowthTarget(_Part):
         }
 
 
+class PhaseDiagram(_Part):
+    """Where growth is worse or not wanted: a penalty at each pair of flows, [len(f_ga)][len(f_as)].
+
+    0 is good; above 0 the acquisition is multiplied by 1 + penalty; "forbidden" is never suggested. Between the points the
+    worst of the corners around counts, outside of them the nearest edge.
+    """
+
+    f_ga: tuple[Sccm, ...] = Field(min_length=1)
+    f_as: tuple[Sccm, ...] = Field(min_length=1)
+    penalty: tuple[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["forbidden"], ...], ...]
+
+    @model_validator(mode="after")
+    def _whole(self) -> PhaseDiagram:
+        try:
+            penalty_of(self.as_table(), ("f_ga", "f_as"))
+        except (OutOfRange, ValueError) as fault:
+            raise ValueError(f"phase: {fault}") from fault
+        return self
+
+    def as_table(self) -> dict[str, Any]:
+        """As an agent takes it."""
+        penalty = [[math.inf if k == "forbidden" else k for k in row] for row in self.penalty]
+        return {"f_ga": self.f_ga, "f_as": self.f_as, "penalty": penalty}
+
+
 class Grow(_Part):
     """Grow layers until each target is met.
 
     ``f_ga`` and ``f_as`` bound the search. ``preliminary`` layers are grown first, as they stand. ``earlier`` are uids of
     campaigns whose layers are learned from, too, each with an offset of its own: the reactor was opened in between.
+    ``phase`` is what is known of where growth is poor.
     """
 
     f_ga: SccmRange = (2.0, 8.0)
@@ -76,6 +104,7 @@ class Grow(_Part):
     acquisition: Literal["distance", "published", "probability"] = "distance"
     quantile: float = Field(default=0.1, gt=0, lt=1)
     earlier: tuple[str, ...] = ()
+    phase: PhaseDiagram | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Grow:

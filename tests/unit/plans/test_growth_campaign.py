@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
+import numpy as np
 import pytest
 from bluesky import RunEngine
 
@@ -194,3 +195,29 @@ def test_a_file_that_asks_for_the_impossible_is_refused_before_anything_moves():
         campaign(targets=[{"wavelength": "1180 nm"}, {"wavelength": "1180 nm"}])
     with pytest.raises(LabFileError, match="Angstrom"):
         campaign(targets=[{"wavelength": "1180 nm", "lattice": "0.58688 nm"}])
+
+
+def test_a_phase_diagram_of_the_file_keeps_out_of_what_it_forbids():
+    """Without it, the second target is met where the arsine is low."""
+    rows = {"f_ga": ["2 sccm", "8 sccm"], "f_as": ["4 sccm", "7.5 sccm", "14 sccm"]}
+    phase = {**rows, "penalty": [["forbidden", 0.5, 0], ["forbidden", 0.5, 0]]}
+    agent = growth_agent(campaign(phase=phase))
+    assert agent.penalty(np.array([[5.0, 5.0], [5.0, 7.5], [5.0, 9.0], [5.0, 14.0]])).tolist() == [
+        np.inf,
+        0.5,
+        0.5,
+        0.0,
+    ]
+    free, _ = run(Reactor(), campaign())
+    assert min(step.inputs["f_as"] for step in free.of("grow:1100")) < 7.4
+    kept, docs = run(Reactor(), campaign(phase=phase))
+    assert all(step.inputs["f_as"] >= 7.5 for step in kept.steps if step.stage != "preliminary")
+    [start] = [doc for name, doc in docs if name == "start" and doc["plan_name"] == "run_growth"]
+    assert GrowthFile.from_document(start["campaign_file"]) == campaign(phase=phase)
+    for bad, words in (
+        ({**phase, "penalty": [[0, 0, 0]]}, "penalties"),
+        ({**phase, "penalty": [[0, -1, 0]] * 2}, "greater than or equal to 0"),
+        ({**phase, "f_ga": ["8 sccm", "2 sccm"]}, "does not rise"),
+    ):
+        with pytest.raises(LabFileError, match=words):
+            campaign(phase=bad)

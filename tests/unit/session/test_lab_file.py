@@ -183,7 +183,7 @@ def test_devices_and_plans_get_the_numbers_of_the_file() -> None:
 
 def without_station() -> dict:
     lab = data()
-    del lab["rbs"]
+    del lab["rbs"], lab["mocvd"]
     for later in ("reactive", "target_numbers"):
         lab["chamber"].pop(later, None)
     return lab
@@ -220,7 +220,7 @@ def test_the_station_is_measured_as_the_file_says() -> None:
 
 def test_each_ioc_has_its_address() -> None:
     lab = load_lab()
-    assert lab.iocs == ("sputter", "rbs")
+    assert lab.iocs == ("sputter", "rbs", "mocvd")
     assert (lab.prefix_of("sputter"), lab.prefix_of("rbs")) == ("SDL:", "SDL:RBS:")
     assert lab.epics_of("rbs").port == "auto"
     fixed = data()
