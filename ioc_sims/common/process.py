@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import select
 import signal
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -68,11 +70,16 @@ class Lifetime:
 
     The kernel tells of the parent's end (PR_SET_PDEATHSIG); as it does so also when only the thread ends that started
     us, the parent's process id decides, and is looked at by `over` as well.
+
+    A signal's handler runs in the main thread wherever that is: `threading.Event.set` waits for ever for a lock that its own
+    thread holds, if that is just within `wait`. A pipe that has something in it, and from which nobody reads, needs no lock.
     """
 
     def __init__(self) -> None:
         self._parent = os.getppid()
-        self._stop = threading.Event()
+        self._told, self._tell = os.pipe()
+        for end_of_pipe in (self._told, self._tell):
+            weakref.finalize(self, os.close, end_of_pipe).atexit = False  # a signal may still come
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked)
         signal.signal(_PARENT_SIGNAL, self._parent_ended)
@@ -80,13 +87,13 @@ class Lifetime:
 
     def over(self, wait_s: float = 0.0) -> bool:
         """Wait up to `wait_s`; whether it is time to go."""
-        if self._stop.wait(wait_s):
-            return True
-        return os.getppid() != self._parent
+        asked = bool(select.select([self._told], [], [], wait_s)[0])
+        return asked or os.getppid() != self._parent
 
     def _asked(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop.set()
+        if not select.select([self._told], [], [], 0.0)[0]:
+            os.write(self._tell, b"!")
 
-    def _parent_ended(self, _number: int, _frame: FrameType | None) -> None:
+    def _parent_ended(self, number: int, frame: FrameType | None) -> None:
         if os.getppid() != self._parent:
-            self._stop.set()
+            self._asked(number, frame)

@@ -12,7 +12,7 @@ from typing import TextIO
 from softioc import softioc
 
 from ioc_sims.common.instrument import SPEEDS, Instrument, within
-from ioc_sims.common.process import Lifetime, within_seconds
+from ioc_sims.common.process import Lifetime
 from ioc_sims.common.readings import Reading
 from ioc_sims.common.records import Records
 from ioc_sims.common.store import Store
@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 0.1
 ACCESS_FILE = "clients.acf"
-EXIT_WITHIN_S = 2.0
-"""State and truth are written by then: nothing is lost if EPICS hangs at its end."""
 
 
 def service_records(records: Records, instrument: Instrument, faults: bool) -> None:
@@ -113,9 +111,8 @@ def serve(prefix: str, records: Records, loop: Loop, store: Store, lifetime: Lif
 
 
 def leave(status: int) -> None:
-    """End the process by way of EPICS, which is given EXIT_WITHIN_S for it (does not return)."""
-    with within_seconds(EXIT_WITHIN_S, "the end of EPICS"):
-        softioc.safeEpicsExit(status)
+    """End the process by way of EPICS (does not return)."""
+    softioc.safeEpicsExit(status)
 
 
 def _fault(instrument: Instrument, name: str) -> Callable[[int], bool]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import signal
-import threading
 from pathlib import Path
 
 from sdl_bluesky.cli.commands import Commands
 from sdl_bluesky.cli.labs import OWN_LAB, home_of
 from sdl_bluesky.cli.terminal import say
+from sdl_bluesky.data.lifeline import SignalEvent
 from sdl_bluesky.errors import SDLError
 
 
@@ -26,8 +26,8 @@ def add(commands: Commands) -> None:
     shell.add_argument("--startup", type=Path, help="folder of startup files (default: ./startup if it is there)")
 
 
-def _until_stopped() -> threading.Event:
-    stop = threading.Event()
+def _until_stopped() -> SignalEvent:
+    stop = SignalEvent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     return stop

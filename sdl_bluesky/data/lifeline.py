@@ -14,10 +14,38 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdl_bluesky.errors import ServiceError
+
+
+class SignalEvent:
+    """An event that a signal's handler may set.
+
+    A handler runs in the main thread wherever that is. `threading.Event.set` within `Event.wait` waits for ever, for a
+    lock that its own thread holds, and `SimpleQueue.get` can wait for ever when a signal comes at its deadline. A pipe that
+    has something in it, and from which nobody reads, needs no lock.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        for end_of_pipe in (self._read, self._write):
+            weakref.finalize(self, os.close, end_of_pipe).atexit = False  # a signal may still come
+
+    def set(self) -> None:
+        """Set it, for good."""
+        if not self.is_set():
+            os.write(self._write, b"!")
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self.wait(0.0)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is set, or for `timeout_s`; whether it is."""
+        return bool(select.select([self._read], [], [], timeout_s)[0])
 
 
 def spawn(

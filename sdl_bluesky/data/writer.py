@@ -16,14 +16,13 @@ import logging
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdl_bluesky.data.lifeline import end_with, spawn
+from sdl_bluesky.data.lifeline import SignalEvent, end_with, spawn
 from sdl_bluesky.errors import SDLError, ServiceError, ServiceMissing
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Writer:
 
     def __init__(self, log_dir: Path, uri: str, once: bool = False, patience: float = 30.0) -> None:
         self.log_dir, self.uri, self.once, self.patience = log_dir, uri, once, patience
-        self.stop = threading.Event()
+        self.stop = SignalEvent()
         self._feeder: Feeder | None = None
         self._client: Container | None = None
         self._connected = False

@@ -283,7 +283,7 @@ def test_it_dies_with_its_parent_but_not_with_a_thread(tmp_path):
     finally:
         parent.kill()
         parent.wait()
-    poll(lambda: not is_alive(pid))
+    poll(lambda: not is_alive(pid), 3.0)
 
 
 def test_a_busy_port_is_one_clear_line(tmp_path):
