@@ -42,7 +42,7 @@ class Prior:
     Attributes:
         n: mean and standard deviation of the exponent (published sources: 0.9 to 4 between 4 and 20 mTorr).
         n_shared: correlation of n between the sources of a chamber at one setting: a gas bends them all, and what is left
-            is that of their elements, 0.26 each.
+            is that of their elements, 0.26 each (a choice: see decision 24).
         n_same: correlation of n of one source at two settings.
         diffuse: mean and standard deviation of d.
         square_radius_cm2: the same of q (grooves of two- and three-inch targets: 1 to 2.5 cm radius, so 1 to 6 cm^2).

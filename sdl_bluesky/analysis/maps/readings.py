@@ -19,7 +19,7 @@ from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.physics.geometry import Array, SourceGeometry
 
 ALIKE = 0.3
-"""Correlation between the errors of two sources' levels at one pressure: they burn in one gas, and have its kinks alike."""
+"""Correlation between the errors of two sources' levels at one pressure: they burn in one gas, which acts alike on both."""
 
 
 @dataclass(frozen=True)

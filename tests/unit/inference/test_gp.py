@@ -32,6 +32,10 @@ def matern(x1, x2, length):
     return (1 + r + r**2 / 3) * np.exp(-r)
 
 
+def squared_exponential(x1, x2, length):
+    return norm.pdf((x1[..., :, None] - x2[..., None, :]) / length) / norm.pdf(0.0)
+
+
 def test_sampler_on_a_normal_posterior():
     mean, std = np.array([0.5, -1.0]), np.array([1.0, 0.7])
     precision = np.array([[4.0, 1.5], [1.5, 9.0]])
@@ -53,19 +57,21 @@ def test_sampler_on_a_normal_posterior():
     assert nodes.ess > 500
 
 
-def test_known_hyper_parameters_give_the_textbook_process():
+@pytest.mark.parametrize("correlation", [matern, squared_exponential])
+def test_known_hyper_parameters_give_the_textbook_process(correlation):
     prior = Prior((0.7, SURE), (1.3, SURE), 2.0, Noise((1e-9, SURE), (0.1, SURE)))
     x, y = np.array([0.0, 0.3, 0.55, 1.0]), np.array([1.0, 1.4, 0.7, -0.5])
     q = np.array([0.1, 0.6, 1.2])
     scale = y.std()
 
     def kernel(a, b):
-        return scale**2 * (4.0 + 1.3**2 * matern(a, b, 0.7))
+        return scale**2 * (4.0 + 1.3**2 * correlation(a, b, 0.7))
 
     gram = kernel(x, x) + 0.01 * np.eye(4)
     mean = y.mean() + kernel(q, x) @ np.linalg.solve(gram, y - y.mean())
     cov = kernel(q, q) - kernel(q, x) @ np.linalg.solve(gram, kernel(x, q))
-    posterior = FullyBayesianGP(((0.0, 1.0),), prior).fit(x[:, None], y)
+    model = FullyBayesianGP(((0.0, 1.0),), prior, smooth=correlation is squared_exponential)
+    posterior = model.fit(x[:, None], y)
     got, std = posterior.predict(q[:, None])
     assert got == pytest.approx(mean, rel=1e-5)
     assert std == pytest.approx(np.sqrt(np.diag(cov)), rel=1e-5)

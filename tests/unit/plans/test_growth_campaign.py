@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import numpy as np
 import pytest
+import yaml
 from bluesky import RunEngine
 
 from sdl_bluesky.errors import CampaignError, InterlockTripped, LabFileError
@@ -221,3 +224,16 @@ def test_a_phase_diagram_of_the_file_keeps_out_of_what_it_forbids():
     ):
         with pytest.raises(LabFileError, match=words):
             campaign(phase=bad)
+
+
+def test_the_examples_of_the_documentation_are_growth_files():
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "growth-file.md").read_text(encoding="utf-8")
+    whole, phase = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    spec = GrowthFile.from_document(whole)
+    assert spec.stages() == ["preliminary", "grow:1180", "grow:1100"]
+    with_phase = GrowthFile.from_document({**whole, "grow": {**whole["grow"], **phase}})
+    assert growth_agent(with_phase).penalty(np.array([[5.0, 5.0], [5.0, 10.0], [5.0, 14.0]])).tolist() == [
+        np.inf,
+        0.5,
+        0.0,
+    ]

@@ -78,7 +78,7 @@ def test_the_station_is_told_its_set_up_and_where_the_films_are(tmp_path: Path) 
     assert not {"sources", "sensors", "grid"} & set(config)
 
 
-def test_two_iocs_never_get_one_port() -> None:
+def test_no_two_iocs_get_one_port() -> None:
     for _ in range(20):
         ports = [port for _, port in choose_ports(load_lab()).values()]
         assert len(ports) == 3

@@ -58,11 +58,7 @@ def experiment(seed, tooling_std=0.01, like=0.3, use_totals=True):
 
 @pytest.mark.timeout(120)
 def test_a_map_from_ten_runs_a_source_is_as_good_as_it_says():
-    unlike = (
-        0.3,
-        0.6,
-        1.0,
-    )  # the prior of the mismatch is cautious for the first, right for the second, bold for the third
+    unlike = (0.3, 0.6, 1.0)  # the prior of sizes and exponents is bold for all of them, and wrong for the last
     rms, centre, coverage, rate = np.array([experiment(seed, like=unlike[seed % 3]) for seed in range(12)]).T
     assert np.median(rms) <= 1.0
     assert np.median(centre) <= 0.01
