@@ -174,9 +174,9 @@ def measured_by(lab: CampaignLab, monkeypatch: Any) -> None:
 
 
 def test_measured_points_correct_the_next_film(engine, chamber, monkeypatch) -> None:
-    """Sensors whose calibrations differ by 5 % mislead the first film; its points bring the second one home."""
+    """Sensors whose calibrations are 10 % off mislead the first film; its points bring the second one home."""
     lab = CampaignLab(seed=8)
-    lab.tooling = np.array([1.05, 0.95, 1.0])
+    lab.tooling = np.array([1.10, 0.90, 1.0])
     measured_by(lab, monkeypatch)
     file = spec({"measure": "rbs", "tolerance": "0.5 %"})
     history, decisions = run(engine, chamber, lab, file, monkeypatch, end_station=END_STATION)
