@@ -31,7 +31,7 @@ from sdl_bluesky.physics.geometry import Array
 Acquisition = Callable[[Predictive, ArrayLike, ArrayLike], Array]
 
 _NODES = 24
-_CHUNK = 128
+_CHUNK = 64
 
 
 def entropy(variance: ArrayLike) -> Array:

@@ -40,6 +40,7 @@ class Prior:
 
     Attributes:
         length: of each input, in units of the width of its bounds (of its logarithm for the power-scaled model).
+        power_length: of the power in the power-scaled model, if it differs from the others.
         signal: standard deviation of h around its constant, in units of the scale of y (of the constant, power-scaled).
         constant: standard deviation of the constant, in the same units.
         noise: see `Noise`.
@@ -49,6 +50,7 @@ class Prior:
     signal: LogNormal = (1.3, 0.7)
     constant: float = 1.0
     noise: Noise = field(default_factory=Noise)
+    power_length: LogNormal | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,10 @@ class FullyBayesianGP:
             raise OutOfRange(f"inputs of shape {x.shape}: give finite numbers [n, {len(b)}]")
         return x, b[:, 0], b[:, 1]
 
+    def _lengths(self) -> list[LogNormal]:
+        """Prior of the length of each input."""
+        return [self.prior.length] * len(self.bounds)
+
     def _scale(self, y: Array, b: Array) -> tuple[float, float]:
         """Offset and scale of y."""
         centre = float(y.mean())
@@ -144,12 +150,16 @@ class FullyBayesianGP:
             floor=np.ones_like(y),
         )
         p = self.prior
-        d = z.shape[1]
-        pairs = [p.length] * d + [p.signal, p.noise.relative, (p.noise.absolute[0] / scale, p.noise.absolute[1])]
+        absolute = (p.noise.absolute[0] / scale, p.noise.absolute[1])
+        pairs = [*self._lengths(), p.signal, p.noise.relative, absolute]
         mean = np.log([m for m, _ in pairs])
         std = np.array([s for _, s in pairs])
         nodes = sample(lambda theta: log_likelihood(self, data, theta), mean, std, nodes=self.nodes, seed=self.seed)
         return Posterior(self, data, nodes, offset, scale)
+
+
+# what proportionality to the power leaves changes slowly with it: see the records of decisions, 27
+_POWER_SCALED = Prior(length=(1.5, 0.7), power_length=(3.0, 0.7), signal=(0.5, 0.7), constant=1.5)
 
 
 @dataclass(frozen=True)
@@ -160,7 +170,7 @@ class PowerScaledGP(FullyBayesianGP):
         power: column of the power.
     """
 
-    prior: Prior = field(default_factory=lambda: Prior(length=(1.5, 0.8), signal=(0.3, 0.7), constant=1.5))
+    prior: Prior = field(default_factory=lambda: _POWER_SCALED)
     power: int = 0
 
     def __post_init__(self) -> None:
@@ -177,6 +187,11 @@ class PowerScaledGP(FullyBayesianGP):
             raise OutOfRange("an input is not positive: the power-scaled model takes logarithms")
         middle = np.sqrt(low[self.power] * high[self.power])
         return np.log(x / low) / np.log(high / low), x[:, self.power] / middle
+
+    def _lengths(self) -> list[LogNormal]:
+        found = super()._lengths()
+        found[self.power] = self.prior.power_length or self.prior.length
+        return found
 
     def _scale(self, y: Array, b: Array) -> tuple[float, float]:
         scale = float(y @ b / (b @ b))

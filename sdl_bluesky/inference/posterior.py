@@ -6,6 +6,7 @@ threads, and nothing waits for a busy core, as batched torch does beside a runni
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +18,9 @@ from sdl_bluesky.inference.sampler import Nodes, thinned
 from sdl_bluesky.physics.geometry import Array
 
 _CHUNK = 64
+_BLOCK = 32768
+"""Numbers of a kernel that are worked on at a time."""
+_ROOT_5 = 5.0**0.5
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,7 @@ def matern(lengths: Array, z1: Array, z2: Array) -> Array:
 
     Returns [m, n1, n2].
     """
-    r = np.zeros((len(lengths), len(z1), len(z2)))
-    for k in range(lengths.shape[1]):
-        square = (z1[:, None, k] - z2[None, :, k]) ** 2
-        r += (5.0 * lengths[:, k] ** -2)[:, None, None] * square
-    np.sqrt(r, out=r)
-    out = r / 3.0
-    out += 1.0
-    out *= r
-    out += 1.0
-    np.negative(r, out=r)
-    np.exp(r, out=r)
-    out *= r
-    return out
+    return _correlation(_matern_of, lengths, z1, z2)
 
 
 def squared_exponential(lengths: Array, z1: Array, z2: Array) -> Array:
@@ -91,10 +83,34 @@ def squared_exponential(lengths: Array, z1: Array, z2: Array) -> Array:
 
     Returns [m, n1, n2].
     """
-    r2 = np.zeros((len(lengths), len(z1), len(z2)))
-    for k in range(lengths.shape[1]):
-        r2 += (lengths[:, k] ** -2)[:, None, None] * (z1[:, None, k] - z2[None, :, k]) ** 2
-    return np.exp(-0.5 * r2)
+    return _correlation(_squared_exponential_of, lengths, z1, z2)
+
+
+def _matern_of(r2: Array) -> Array:
+    r = np.sqrt(r2, out=r2)
+    r *= _ROOT_5
+    out = r / 3.0
+    out += 1.0
+    out *= r
+    out += 1.0
+    out *= np.exp(np.negative(r, out=r), out=r)
+    return out
+
+
+def _squared_exponential_of(r2: Array) -> Array:
+    r2 *= -0.5
+    return np.exp(r2, out=r2)
+
+
+def _correlation(law: Callable[[Array], Array], lengths: Array, z1: Array, z2: Array) -> Array:
+    """law(|dz / length|^2) for every row of lengths, in blocks for the cache; law may overwrite its argument."""
+    square = np.square(z1.T[:, :, None] - z2.T[:, None, :]).reshape(lengths.shape[1], -1)
+    inverse = lengths**-2
+    out = np.empty((len(lengths), square.shape[1]))
+    rows = max(1, _BLOCK // max(1, square.shape[1]))
+    for i in range(0, len(lengths), rows):
+        out[i : i + rows] = law(inverse[i : i + rows] @ square)
+    return out.reshape(len(lengths), len(z1), len(z2))
 
 
 def gram(model: Model, data: Data, theta: Array) -> Array:

@@ -1,5 +1,7 @@
 """The fully Bayesian models: against closed forms, against a long reference, and against laws they must obey."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -175,7 +177,7 @@ def test_a_change_of_the_outcomes_unit_changes_nothing_else(k):
     x, y = readings()
     for model in (FullyBayesianGP, PowerScaledGP):
         own = model(BOX).prior
-        scaled = Prior(own.length, own.signal, own.constant, Noise(own.noise.relative, (k * 0.05, 0.7)))
+        scaled = replace(own, noise=Noise(own.noise.relative, (k * 0.05, 0.7)))
         mean, std = model(BOX).fit(x, y).predict(x + 0.5)
         other, other_std = model(BOX, scaled).fit(x, k * y).predict(x + 0.5)
         assert other / k == pytest.approx(mean, rel=1e-6)
