@@ -133,6 +133,14 @@ class CampaignError(SDLError, RuntimeError):
         super().__init__(message)
 
 
+class Vetoed(CampaignError):
+    """A person, or a rule of the lab file, does not want a step; it was not begun."""
+
+
+class NotApproved(CampaignError):
+    """A step waited for an approval that nobody gave; it was not begun."""
+
+
 class CatalogueError(SDLError, LookupError):
     """Something is not in the catalogue, or not in the form that its schema says."""
 

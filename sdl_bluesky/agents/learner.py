@@ -132,8 +132,14 @@ class RateAgent(ABC):
             "acquisition": choice.acquisition,
             "alternatives": [{"point": self.space.point(a), "value": v} for a, v in choice.alternatives],
             "based_on": list(self.ledger.refs),
+            "posterior": None if prediction is None else self._digest(),
             **({"findings": list(choice.findings)} if choice.findings else {}),
         }
+
+    def _digest(self) -> dict[str, Any]:
+        """What the agent believes, in a few numbers: median and logarithmic spread of each hyper-parameter."""
+        found = self.posterior().hyperparameters()
+        return {"readings": len(self.ledger.y), "hyperparameters": {k: list(v) for k, v in found.items()}}
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Learn from rows: inputs (readbacks), the objective, optional "<objective>_std", "_id", "uid".
@@ -178,7 +184,8 @@ class RateAgent(ABC):
         return stop, reason
 
     def explain(self) -> dict[str, Any]:
-        """Why the latest suggestion was made: point, prediction, acquisition, alternatives, based_on. Empty before it.
+        """Why the latest suggestion was made: point, prediction, acquisition, alternatives, based_on, and "posterior", a
+        digest of what was believed. Empty before it.
 
         With "findings" (texts) and "refused" (rows with the reason) if there are any. All of it can be written as JSON.
         """

@@ -153,7 +153,8 @@ class Ledger:
         self._ids.update(names)
 
     def fail(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take note of failed experiments; `"exclude": False` in a point says that the place was not to blame.
+        """Take note of failed experiments; `"exclude": False` in a point says that the place was not to blame, `"vetoed"`:
+        True that it was not wanted and not tried, which uses no budget.
 
         Raises:
             IngestError: a point cannot be read; the others are kept.
@@ -175,7 +176,7 @@ class Ledger:
         x, energy = self.space.read({**known, **point}), energy_kWh(point)
         if went_out(point):
             self.extinctions.append(extinction(point, x, np.array(self.space.bounds)[:, 0]))
-        self.failed += 1
+        self.failed += 0 if point.get("vetoed") else 1
         self.energies += [] if energy is None else [energy]
         if point.get("exclude", True):
             self.failures.append(x)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdl_bluesky.cli import campaign_approve
 from sdl_bluesky.cli.commands import Commands
 from sdl_bluesky.cli.labs import open_data, open_lab
 from sdl_bluesky.cli.terminal import Progress, say, show_summary
@@ -26,6 +27,7 @@ def add(commands: Commands) -> None:
     again = actions.add("replay", _replay, "let agents rebuilt from the catalogue choose again, and compare")
     again.add_argument("uid", help="uid of the campaign, or its beginning")
     actions.add("list", _list, "campaigns of the catalogue")
+    campaign_approve.add(actions)
 
 
 def _find(options: argparse.Namespace) -> None:

@@ -85,7 +85,7 @@ def summarise(spec: GrowthFile, history: History, verdict: Mapping[str, Any], se
 
 def _reached(target: GrowthTarget, history: History, verdict: Mapping[str, Any]) -> dict[str, Any]:
     """What became of a target: its runs, the last layer as measured, and as it is in truth."""
-    steps = [s for s in history.of(target.stage) if s.outcome != "aborted"]
+    steps = [s for s in history.of(target.stage) if s.outcome in ("success", "failed")]
     grown = [s for s in steps if s.outcome == "success" and s.row is not None]
     found: dict[str, Any] = {"runs": len(steps), "reached": False}
     if not grown or grown[-1].row is None:

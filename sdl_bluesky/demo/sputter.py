@@ -123,7 +123,7 @@ def summarise(
     """The content of ``summary.json``; `measured`: of the film's measurement by RBS, if there was one."""
     sources = {
         name: {
-            "experiments": sum(s.outcome != "aborted" for s in history.of(f"learn:{name}")),
+            "experiments": sum(s.outcome in ("success", "failed") for s in history.of(f"learn:{name}")),
             "e_rms_percent": score["e_rms_percent"],
             "uids": history.uids(f"learn:{name}"),
         }

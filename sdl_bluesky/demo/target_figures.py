@@ -60,7 +60,7 @@ def target_figures(target: Target, history: History, verdict: Mapping[str, Any])
     return {
         "target": {
             "wanted": wanted,
-            "depositions": sum(s.outcome != "aborted" for s in history.of("target")),
+            "depositions": sum(s.outcome in ("success", "failed") for s in history.of("target")),
             "uid": best.uid,
             "centre": dict(score["centre"]),
             "error": errors[best.uid],

@@ -16,6 +16,7 @@ from bluesky.utils import MsgGenerator
 from sdl_bluesky.agents import make_agent
 from sdl_bluesky.devices import Chamber
 from sdl_bluesky.errors import CampaignError, IngestError, SDLError
+from sdl_bluesky.plans.approval import Approval
 from sdl_bluesky.plans.campaign_file import CampaignFile, Learn
 from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
 from sdl_bluesky.plans.designer import Designer
@@ -79,6 +80,7 @@ def run_campaign(
     observer: Observer | None = None,
     geometry: Mapping[str, Any] | None = None,
     end_station: EndStation | None = None,
+    approval: Approval | None = None,
 ) -> MsgGenerator[History]:
     """Learn every source of a campaign, check whether their rates add up, and make its film or films.
 
@@ -91,6 +93,7 @@ def run_campaign(
         observer: called after each decision with the step and the reason to stop, if any; for progress displays.
         geometry: of the chamber, as in start documents; needed by checks and by a target.
         end_station: where films are measured, if the campaign file says so.
+        approval: the lab's rules of what a person must allow.
 
     Returns:
         The history, completed.
@@ -113,7 +116,7 @@ def run_campaign(
         **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
         **(md or {}),
     }
-    part = Part(past, observer, Record(STREAM, FIELDS), chamber, spec, settings, end_station)
+    part = Part(past, observer, Record(STREAM, FIELDS), approval, chamber, spec, settings, end_station)
     opened: list[str] = []
 
     def stages() -> MsgGenerator[None]:

@@ -28,7 +28,9 @@ FIELDS = {
     "considered": Field("string", source="JSON: the best alternatives with their acquisition values"),
     "findings": Field("string", source="JSON: what a person should know of the data or the model"),
     "based_on": Field("string", source="JSON: uids of the runs that the agent knew"),
-    "outcome": Field("string", source="success, failed or aborted"),
+    "posterior": Field("string", source="JSON: digest of what the agent believed: hyper-parameters, readings"),
+    "approval": Field("string", source="JSON: the rule, and who allowed or vetoed the step, when and why"),
+    "outcome": Field("string", source="success, failed, vetoed or aborted"),
     "outcome_uid": Field("string"),
     "outcome_row": Field("string", source="JSON: what the agent ingested"),
     "reason": Field("string"),
@@ -64,6 +66,7 @@ class Decision:
         reason: str = "",
         adopted: bool = False,
         stop: tuple[bool, str] = (False, ""),
+        approval: Mapping[str, Any] | None = None,
     ) -> tuple[Step, dict[str, Any]]:
         """The finished step, and the columns of its event."""
         acquisition = self.explain.get("acquisition") or {}
@@ -82,6 +85,8 @@ class Decision:
             "considered": json.dumps(self.explain.get("alternatives") or []),
             "findings": json.dumps(list(self.explain.get("findings") or [])),
             "based_on": json.dumps(list(self.based_on)),
+            "posterior": json.dumps(self.explain.get("posterior")),
+            "approval": json.dumps(dict(approval) if approval else None),
             "outcome": outcome,
             "outcome_uid": uid,
             "outcome_row": json.dumps(dict(row) if row is not None else None),

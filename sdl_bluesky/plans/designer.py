@@ -23,6 +23,8 @@ from sdl_bluesky.plans.proposal import Proposal, plain_design
 
 WORTH_IT = 0.02
 """A further film must promise to be in tolerance by so much more than the best one there is."""
+NEAR = 0.1
+"""Powers and pressures that differ by less than this share are the same to whoever vetoed them."""
 UNTRUSTED = 1e-3
 """Probability of the misfit of the checks under which nothing explains their totals."""
 
@@ -46,10 +48,12 @@ class Designer(Knowledge):
             return None
         surfaces = {k: known.surfaces[k] for k in box.elements}
         failed = [s.inputs for s in tried if s.outcome == "failed"]
+        vetoed = [s.inputs for s in tried if s.outcome == "vetoed"]
 
         def allowed(powers: Mapping[str, float], pressure: float) -> bool:
             lit = all(self.burns(k, p, pressure) for k, p in powers.items())
-            return lit and not any(_weaker(powers, pressure, one) for one in failed)
+            unwanted = any(all(_near(one, k, p, pressure) for k, p in powers.items()) for one in vetoed)
+            return lit and not unwanted and not any(_weaker(powers, pressure, one) for one in failed)
 
         remaining = max(1, wanted - len(known.checks))
         [check, *others] = choose_checks(
@@ -105,17 +109,19 @@ class Designer(Knowledge):
         assert target is not None
         box = self.box()
         failed = [s.inputs for s in self.tried(TARGET) if s.outcome == "failed"]
+        vetoed = [s.inputs for s in self.tried(TARGET) if s.outcome == "vetoed"]
         inner = box.burns
 
         def burns(source: str, power: float, pressure: float) -> bool:
             weaker = any(power <= one[source] and pressure <= one["pressure"] for one in failed if source in one)
-            return not weaker and (inner is None or inner(source, power, pressure))
+            unwanted = any(_near(one, source, power, pressure) for one in vetoed)
+            return not weaker and not unwanted and (inner is None or inner(source, power, pressure))
 
         prediction, wanted = self.experience.prediction(), target.wanted()
         try:
             found = design(prediction, wanted, replace(box, burns=burns))
         except OutOfRange:
-            if not failed:
+            if not failed or vetoed:
                 raise
             found = design(prediction, wanted, box)  # nothing stronger is left: the same again, it may have been chance
         duration = target.duration or deposition_time(found, target.thickness or 0.0)
@@ -160,7 +166,7 @@ class Designer(Knowledge):
         if target is None or not self.tried(TARGET):
             return False, ""
         best = self.best()
-        used = len(self.tried(TARGET))
+        used = sum(step.outcome != "vetoed" for step in self.tried(TARGET))
         said = ""
         if best is not None:
             said = f"the film of step {best[0].step} is in tolerance with a probability of {best[1]['probability']:.2f}"
@@ -191,3 +197,10 @@ class Designer(Knowledge):
 def _weaker(powers: Mapping[str, float], pressure: float, failed: Mapping[str, float]) -> bool:
     """Whether a setting is no stronger, in any respect, than one that failed."""
     return pressure <= failed["pressure"] and all(p <= failed[k] for k, p in powers.items() if k in failed)
+
+
+def _near(one: Mapping[str, float], source: str, power: float, pressure: float) -> bool:
+    """Whether a source would run much as in a setting that was not wanted."""
+    if source not in one:
+        return False
+    return abs(power - one[source]) <= NEAR * one[source] and abs(pressure - one["pressure"]) <= NEAR * one["pressure"]

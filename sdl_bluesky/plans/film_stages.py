@@ -10,7 +10,7 @@ from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.analysis.runs import CHECK
 from sdl_bluesky.devices import RBSStation
-from sdl_bluesky.errors import CampaignError, SDLError
+from sdl_bluesky.errors import CampaignError, SDLError, Vetoed
 from sdl_bluesky.plans.check_points import row_of_points
 from sdl_bluesky.plans.decision import Decision
 from sdl_bluesky.plans.designer import Designer
@@ -137,7 +137,7 @@ def _step(part: Part, designer: Designer, decision: Decision, experiment: Experi
         decision,
         done,
         lambda data: designer.hear(closed("success", data)),
-        lambda _: designer.hear(closed("failed", None)),
+        lambda fault: designer.hear(closed("vetoed" if isinstance(fault, Vetoed) else "failed", None)),
         designer.verdict,
     )
 

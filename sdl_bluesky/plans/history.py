@@ -8,12 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sdl_bluesky.errors import CampaignError, IngestError, PlasmaError
+from sdl_bluesky.errors import CampaignError, IngestError, PlasmaError, Vetoed
 
 REFUSED = "refused"
 """Key of a failure's row under which the row stands that the agent refused."""
 
-Outcome = Literal["success", "failed", "aborted"]
+VETOED = "vetoed"
+"""Key of a failure's row that says that the step was not wanted: it uses no budget, and its place is left alone."""
+
+Outcome = Literal["success", "failed", "vetoed", "aborted"]
 
 
 class Learner(Protocol):
@@ -33,7 +36,8 @@ class Step:
         stage: stage of the campaign, such as ``learn:cu``.
         suggestion_id: what the agent called its suggestion.
         inputs: the suggested point.
-        outcome: "success", "failed" (the experiment told that the point cannot be measured) or "aborted" (it tells nothing).
+        outcome: "success", "failed" (the experiment told that the point cannot be measured), "vetoed" (not wanted, and not
+            begun) or "aborted" (it tells nothing).
         uid: run of the experiment; empty if none was opened.
         row: what the agent was told: of a success readbacks, outcome, its standard error; of a failure see `failure_of`.
         data: primary event of the experiment; None unless it was a success.
@@ -73,6 +77,10 @@ class History:
         """Runs of one stage that an agent learned from, in order."""
         return [s.uid for s in self.of(stage) if s.outcome == "success"]
 
+    def vetoes(self) -> int:
+        """How many of the latest decisions were vetoed in a row."""
+        return next((k for k, s in enumerate(reversed(self.steps)) if s.outcome != "vetoed"), len(self.steps))
+
     @property
     def next_step(self) -> int:
         """Number of the next decision."""
@@ -95,7 +103,7 @@ def feed(agent: Learner, steps: Iterable[Step]) -> None:
         if REFUSED in told:
             with suppress(IngestError):  # so that it stands among what the agent refused
                 agent.ingest([told[REFUSED]])
-        if step.outcome == "failed":
+        if step.outcome in ("failed", "vetoed"):
             agent.register_failures([told])
 
 
@@ -107,9 +115,12 @@ def failure_of(fault: BaseException, row: Mapping[str, Any] | None = None) -> di
         row: what it found, if the agent refused it.
 
     Returns:
-        ``plasma`` 0 with ``lit_pressure`` and ``out_pressure`` [mTorr] of a plasma that went out; ``refused`` the row.
+        ``plasma`` 0 with ``lit_pressure`` and ``out_pressure`` [mTorr] of a plasma that went out; ``refused`` the row;
+        ``vetoed``.
     """
     told: dict[str, Any] = {} if row is None else {REFUSED: dict(row)}
+    if isinstance(fault, Vetoed):
+        told[VETOED] = True
     if isinstance(fault, PlasmaError) and fault.out_pressure_mTorr is not None:
         seen = {"lit_pressure": fault.lit_pressure_mTorr, "out_pressure": fault.out_pressure_mTorr}
         told |= {"plasma": 0, **{k: v for k, v in seen.items() if v is not None and math.isfinite(v)}}

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator, RunEngineControlException
 
-from sdl_bluesky.errors import IngestError, PlasmaError, SDLError, WeakSignal
+from sdl_bluesky.errors import CampaignError, IngestError, PlasmaError, SDLError, Vetoed, WeakSignal
+from sdl_bluesky.plans.approval import MOST_VETOES, Approval
 from sdl_bluesky.plans.decision import STREAM, Decision
 from sdl_bluesky.plans.history import REFUSED, History, Step
 from sdl_bluesky.plans.record import Record
@@ -43,11 +44,13 @@ class Log:
         history: what was done so far; completed by each step.
         observer: called after each step, with the reason to stop, if any.
         record: of the campaign's decisions.
+        approval: the lab's rules of what a person must allow; None if all steps run freely.
     """
 
     history: History
     observer: Observer | None
     record: Record
+    approval: Approval | None
 
 
 def do_step(
@@ -59,7 +62,7 @@ def do_step(
     should_stop: Callable[[], tuple[bool, str]],
     failures: tuple[type[SDLError], ...] = FAILURES,
 ) -> MsgGenerator[None]:
-    """One step: adopt a completed experiment or do it, learn from it, write the decision.
+    """One step: adopt a completed experiment, or have it allowed and do it; learn from it, write the decision.
 
     Args:
         log: of the campaign.
@@ -71,12 +74,16 @@ def do_step(
         failures: errors that say something about the point that was tried.
 
     Raises:
+        NotApproved: nobody allowed it. CampaignError: too many steps in a row were vetoed.
         SDLError: any other error of the experiment; its decision is in the documents.
     """
     history = log.history
     orphan = history.orphans.pop(decision.suggestion_id, None)
     uid = ""
+    said: dict[str, Any] = {}
     try:
+        if orphan is None and log.approval is not None:
+            yield from log.approval.ask(decision, history.campaign, said)
         if orphan is not None:
             uid, data = orphan
         else:
@@ -91,12 +98,25 @@ def do_step(
             uid, data = measurement.uid, measurement.data
         row = learned(data)
         adopted = orphan is not None
-        step, values = decision.closed("success", uid, row=row, data=data, adopted=adopted, stop=should_stop())
+        step, values = decision.closed(
+            "success", uid, row=row, data=data, adopted=adopted, stop=should_stop(), approval=said
+        )
+    except Vetoed as fault:
+        logger.warning("step %d (%s) is not done: %s", decision.step, decision.stage, fault)
+        told = failed(fault)
+        step, values = decision.closed(
+            "vetoed", "", row=told or None, reason=str(fault), stop=should_stop(), approval=said
+        )
     except failures as fault:
         logger.warning("step %d (%s) failed: %s", decision.step, decision.stage, fault)
         told = failed(fault)
         step, values = decision.closed(
-            "failed", _run_of(fault) or uid, row=told or None, reason=str(fault), stop=should_stop()
+            "failed",
+            _run_of(fault) or uid,
+            row=told or None,
+            reason=str(fault),
+            stop=should_stop(),
+            approval=said,
         )
     except RunEngineControlException:
         raise
@@ -104,13 +124,20 @@ def do_step(
         reason = str(fault) if isinstance(fault, SDLError) else repr(fault)
         told = getattr(fault, "partial", None)
         row = told if isinstance(told, dict) and REFUSED in told else None
-        _, values = decision.closed("aborted", _run_of(fault) or uid, row=row, reason=reason)
+        _, values = decision.closed("aborted", _run_of(fault) or uid, row=row, reason=reason, approval=said)
         yield from _write(log.record, values)
         raise
     yield from _write(log.record, values)
+    if log.approval is not None:
+        log.approval.done(decision, history.campaign)
     history.steps.append(step)
     if log.observer is not None:
         log.observer(step, should_stop()[1])
+    if history.vetoes() >= MOST_VETOES:
+        raise CampaignError(
+            f"{MOST_VETOES} steps in a row were vetoed: change the campaign file or the lab's rules of approval",
+            history,
+        )
 
 
 def _run_of(fault: BaseException) -> str:

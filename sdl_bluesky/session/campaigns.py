@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bluesky.utils import MsgGenerator, RunEngineInterrupted
 
+from sdl_bluesky.data.approvals import Desk
 from sdl_bluesky.data.campaigns import campaign_chain, start_of, stop_of
 from sdl_bluesky.data.catalogue import campaigns
 from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.data.yamlfile import check, read_mapping
 from sdl_bluesky.errors import CampaignError, ServiceMissing
+from sdl_bluesky.plans.approval import Approval
 from sdl_bluesky.plans.campaign import run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.film_stages import EndStation
@@ -55,6 +57,7 @@ def campaign_plan(
     """
     if isinstance(spec, GrowthFile):
         return _growth_plan(session, spec, history, observer)
+    rules = approval_of(session)
     station, settings = session.station, session.rbs_settings
     return run_campaign(
         session.chamber,
@@ -64,7 +67,14 @@ def campaign_plan(
         observer=observer,
         geometry=session.lab.geometry(),
         end_station=None if station is None or settings is None else EndStation(station, settings),
+        approval=rules,
     )
+
+
+def approval_of(session: Session) -> Approval | None:
+    """The lab's rules of what a person must allow, with the desk of its data folder; None without rules."""
+    part = session.lab.approval
+    return None if part is None else Approval(part.policy(), Desk(session.home.approvals))
 
 
 def _growth_plan(
@@ -77,7 +87,7 @@ def _growth_plan(
         raise ServiceMissing("there is no MOCVD reactor: the lab file has no `mocvd` part, or its IOC does not answer")
     grower = ReactorGrower(session.reactor, session.growth_settings)
     earlier = earlier_rows(session.client, spec.grow.earlier)
-    return run_growth(grower, spec, history=history, earlier=earlier, observer=observer)
+    return run_growth(grower, spec, history=history, earlier=earlier, observer=observer, approval=approval_of(session))
 
 
 def run_campaign_file(

@@ -7,6 +7,7 @@ HOME/twin/            configuration, state and log of the simulated instruments
 HOME/truth.json       the hidden truth of the simulated chamber: for a judge, read by nothing in this package
 HOME/truth-rbs.json   that of the simulated RBS end station
 HOME/truth-mocvd.json that of the simulated MOCVD reactor
+HOME/approvals/       steps that wait for a person, and the answers
 HOME/services.json    addresses of the running services, while they run
 HOME/services.lock    held by the process that keeps the services
 HOME/session.lock     held by the process that runs the lab; reading the catalogue does not need it
@@ -74,6 +75,11 @@ class Home:
     def twin(self) -> Path:
         """Folder of the simulated instruments."""
         return self.path / "twin"
+
+    @property
+    def approvals(self) -> Path:
+        """Where steps of a campaign wait for a person."""
+        return self.path / "approvals"
 
     @property
     def truth(self) -> Path:

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from sdl_bluesky.data.yamlfile import read_yaml
 from sdl_bluesky.errors import LabFileError
 from sdl_bluesky.physics.quantity import Seconds
+from sdl_bluesky.session.lab_approval import ApprovalPart
 from sdl_bluesky.session.lab_chamber import ChamberPart
 from sdl_bluesky.session.lab_mocvd import MOCVDPart
 from sdl_bluesky.session.lab_rbs import RBSPart
@@ -56,6 +57,7 @@ class LabFile(Part):
     chamber: ChamberPart
     rbs: RBSPart | None = None
     mocvd: MOCVDPart | None = None
+    approval: ApprovalPart | None = None
 
     @model_validator(mode="after")
     def _addresses(self) -> LabFile:
@@ -79,6 +81,14 @@ class LabFile(Part):
             wrong = [n for n in names if n == own or n.startswith(f"{machine}_")]
             if wrong:
                 raise ValueError(f"names of the {kind}'s devices cannot be used: {', '.join(wrong)}")
+        return self
+
+    @model_validator(mode="after")
+    def _asked(self) -> LabFile:
+        patterns = [k for rule in (() if self.approval is None else self.approval.rules) for k in rule.steps]
+        for source in (k.removeprefix("learn:") for k in patterns if k.startswith("learn:")):
+            if "*" not in source and source not in self.chamber.sources:
+                raise ValueError(f"approval: there is no source {source!r}, only {', '.join(self.chamber.sources)}")
         return self
 
     @property
@@ -114,6 +124,8 @@ class LabFile(Part):
         """Hash of the content, the same for two files that say the same."""
         # a lab without keeps the hash it had
         left_out: dict[str, Any] = {name: True for name in ("rbs", "mocvd") if name not in self._others}
+        if self.approval is None:
+            left_out["approval"] = True
         unsaid = {name for name in ("reactive", "target_numbers") if not getattr(self.chamber, name)}
         if unsaid:
             left_out["chamber"] = unsaid

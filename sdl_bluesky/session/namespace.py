@@ -6,6 +6,7 @@ A queue server describes plans by the annotations of their parameters, so these 
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 from bluesky.utils import MsgGenerator
 
+from sdl_bluesky.data.approvals import Desk
 from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.plans.rbs import measure_rbs as measure_rbs_plan
 from sdl_bluesky.plans.reactive import calibrate_light as calibrate_light_plan
@@ -215,10 +217,50 @@ def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any
     return {"measure_rbs": measure_rbs}
 
 
+def desk_functions(session: Session) -> dict[str, Callable[..., Any]]:
+    """What a person says to steps that wait; a queue server calls them by name, also while a plan runs."""
+    desk = Desk(session.home.approvals)
+
+    def waiting() -> list[dict[str, Any]]:
+        """Steps of campaigns that wait for a person."""
+        return [asdict(request) | {"key": request.key} for request in desk.waiting()]
+
+    def approve(key: str, why: str = "", who: str = "") -> str:
+        """Let a step be done.
+
+        Parameters
+        ----------
+        key : str
+            As `waiting` names it, or its beginning.
+        why : str
+            For the record.
+        who : str
+            For the record; the user of this process by default.
+        """
+        return desk.decide(key, True, why, who).key
+
+    def veto(key: str, why: str, who: str = "") -> str:
+        """Do not let a step be done; the agent proposes another.
+
+        Parameters
+        ----------
+        key : str
+            As `waiting` names it, or its beginning.
+        why : str
+            For the record.
+        who : str
+            For the record; the user of this process by default.
+        """
+        return desk.decide(key, False, why, who).key
+
+    return {"waiting": waiting, "approve": approve, "veto": veto}
+
+
 def namespace(session: Session) -> dict[str, Any]:
     """Names for an interactive session: devices, plans, the RunEngine, the catalogue."""
     others: dict[str, Any] = {
         **bound_plans(session),
+        **desk_functions(session),
         "session": session,
         "RE": session.RE,
         "catalogue": session.client,

@@ -21,6 +21,7 @@ from sdl_bluesky.agents.protocol import Point
 from sdl_bluesky.agents.space import Space
 from sdl_bluesky.agents.stopping import Budget
 from sdl_bluesky.errors import OutOfRange, UnknownName
+from sdl_bluesky.inference.pibo.logodds import LogOddsPosterior
 from sdl_bluesky.inference.pibo.worth import ACQUISITIONS, UNITS, check_p
 from sdl_bluesky.physics.alloys import InGaAsP, Quaternary
 from sdl_bluesky.physics.geometry import Array
@@ -268,5 +269,15 @@ class PIBOAgent:
             "acquisition": choice.acquisition,
             "alternatives": [{"point": self.space.point(a), "value": v} for a, v in choice.alternatives],
             "based_on": list(self.ledger.refs),
+            "posterior": None if prediction is None else self._digest(),
             "findings": list(choice.findings),
         }
+
+    def _digest(self) -> dict[str, Any]:
+        """What the agent believes, in a few numbers: slopes d ln(odds of x, y) / d ln(flows) and their errors, if it has any."""
+        found: dict[str, Any] = {"layers": len(self.ledger.y), "campaign": self.ledger.campaign}
+        posterior = self.posterior()
+        if isinstance(posterior, LogOddsPosterior):
+            slopes, std = posterior.slopes()
+            found |= {"slopes": slopes.tolist(), "slopes_std": std.tolist()}
+        return found

@@ -14,10 +14,11 @@ from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.agents import PIBOAgent
 from sdl_bluesky.agents.stopping import Budget
-from sdl_bluesky.errors import CampaignError, IngestError, InterlockTripped, OutOfRange, SDLError, WeakSignal
+from sdl_bluesky.errors import CampaignError, IngestError, InterlockTripped, OutOfRange, SDLError, Vetoed, WeakSignal
+from sdl_bluesky.plans.approval import Approval
 from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
 from sdl_bluesky.plans.growth.file import PRELIMINARY, GrowthFile
-from sdl_bluesky.plans.history import History, feed
+from sdl_bluesky.plans.history import VETOED, History, feed
 from sdl_bluesky.plans.record import Record
 from sdl_bluesky.plans.step import RUN_KEY, Log, Measured, Observer, do_step
 from sdl_bluesky.plans.stubs import in_thread, recorded
@@ -93,6 +94,7 @@ def run_growth(
     earlier: Sequence[Mapping[str, Any]] = (),
     md: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
+    approval: Approval | None = None,
 ) -> MsgGenerator[History]:
     """Grow the preliminary layers, then layers for each target until it is met or its runs are used.
 
@@ -103,6 +105,7 @@ def run_growth(
         earlier: rows of the layers of `spec.grow.earlier`, each with its "campaign".
         md: more metadata for the campaign's start document.
         observer: called after each decision with the step and the reason to stop, if any.
+        approval: the lab's rules of what a person must allow.
 
     Returns:
         The history, completed.
@@ -123,7 +126,7 @@ def run_growth(
         **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
         **(md or {}),
     }
-    part = _Part(past, observer, Record(STREAM, FIELDS), grower, spec)
+    part = _Part(past, observer, Record(STREAM, FIELDS), approval, grower, spec)
     opened: list[str] = []
 
     def stages() -> MsgGenerator[None]:
@@ -195,7 +198,7 @@ def _layer(part: _Part, agent: PIBOAgent, decision: Decision, should_stop: Any) 
         return row
 
     def failed(fault: SDLError) -> dict[str, Any]:
-        told = {"exclude": False, **_refused(fault, agent)}
+        told = {VETOED: True} if isinstance(fault, Vetoed) else {"exclude": False, **_refused(fault, agent)}
         agent.register_failures([{"_id": decision.suggestion_id, **decision.inputs, **told}])
         return told
 

@@ -106,6 +106,12 @@ def test_a_wrong_unit_is_named_with_its_place(text: object) -> None:
         (("rbs", "measurement", "precision"), "0 %", "above 0 %"),
         (("rbs", "pv"), "S1:", "used twice: by rbs and by cu"),
         (("rbs", "current"), "20 nA", "not known here"),
+        (("approval",), {"rules": []}, "at least 1"),
+        (("approval",), {"rules": [{"do": "maybe"}]}, "'free', 'ask' or 'forbid'"),
+        (("approval",), {"rules": [{"do": "ask", "steps": ["learn"]}]}, "'learn' is no step"),
+        (("approval",), {"rules": [{"do": "ask", "steps": ["learn:zz"]}]}, "no source 'zz'"),
+        (("approval",), {"rules": [{"do": "ask", "over": {}}]}, "at least one quantity"),
+        (("approval",), {"rules": [{"do": "ask"}], "wait": "0 s"}, "greater than 0"),
     ],
 )
 def test_every_other_fault_is_named(path: tuple[str, ...], value: object, match: str) -> None:

@@ -203,6 +203,7 @@ def session() -> Any:
         growth_settings=growth_settings(own),
         RE=None,
         client=None,
+        home=SimpleNamespace(approvals=Path("approvals")),
     )
 
 

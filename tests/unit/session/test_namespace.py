@@ -6,6 +6,7 @@ import inspect
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,7 @@ def session() -> Any:
         rbs_settings=rbs_settings(lab),
         RE=None,
         client=None,
+        home=SimpleNamespace(approvals=Path("approvals")),
     )
 
 
