@@ -14,9 +14,11 @@ from sdl_bluesky.analysis.runs import LEARN
 from sdl_bluesky.data.analysis import Analysis, latest_analysis
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of
 from sdl_bluesky.demo import page
+from sdl_bluesky.demo.report_others import others_section
 from sdl_bluesky.demo.report_rbs import measured_film
 from sdl_bluesky.demo.report_target import best_run, target_section
 from sdl_bluesky.errors import CatalogueError
+from sdl_bluesky.plans.recall import recall
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -51,6 +53,7 @@ def write_report(path: Path | str, summary: Mapping[str, Any], client: Container
     parts.append(target_section(start.get("campaign_file") or {}, steps, summary))
     parts.append(_composition(client, campaign, best_run(steps)))
     parts.append(measured_film(client, campaign))
+    parts.append(others_section(*recall(client, campaign)))
     parts.append(_provenance(client, campaign, sources, [str(run.item["id"]) for run in runs], steps))
     title = str(start.get("campaign_name") or start.get("sample") or "Campaign")
     made = datetime.fromtimestamp(float(start["time"]), UTC).strftime("%Y-%m-%d %H:%M UTC")

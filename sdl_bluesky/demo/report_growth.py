@@ -15,9 +15,10 @@ from sdl_bluesky.data.campaigns import start_of
 from sdl_bluesky.data.catalogue import find_run, read_last
 from sdl_bluesky.demo import page
 from sdl_bluesky.demo.growth_figures import knowledge, naive_comparison, residuals
+from sdl_bluesky.demo.report_others import others_section
 from sdl_bluesky.physics.alloys import INP_LATTICE
 from sdl_bluesky.plans.growth.file import GrowthFile
-from sdl_bluesky.plans.growth.recall import recall_growth
+from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth
 from sdl_bluesky.plans.history import History
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def write_growth_report(path: Path, summary: Mapping[str, Any], client: Containe
         _runs(spec, history),
         _layers(client, spec, history),
         _knowledge(spec, history),
+        others_section(spec, history, earlier_rows(client, spec.grow.earlier)),
         _decisions(history),
     ]
     body = "".join(parts)

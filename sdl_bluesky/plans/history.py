@@ -22,9 +22,9 @@ Outcome = Literal["success", "failed", "vetoed", "aborted"]
 class Learner(Protocol):
     """What a campaign needs of an agent."""
 
-    def ingest(self, rows: list[dict[str, Any]]) -> None: ...  # noqa: D102
+    def ingest(self, rows: list[dict[str, Any]], /) -> None: ...  # noqa: D102
 
-    def register_failures(self, points: list[dict[str, Any]]) -> None: ...  # noqa: D102
+    def register_failures(self, points: list[dict[str, Any]], /) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sdl_bluesky.errors import CampaignError, ServiceMissing
 from sdl_bluesky.plans.approval import Approval
 from sdl_bluesky.plans.campaign import run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
+from sdl_bluesky.plans.counterfactual import Other, others
 from sdl_bluesky.plans.film_stages import EndStation
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth, replay_growth
@@ -146,6 +147,14 @@ def is_growth(client: Container, campaign: str) -> bool:
 def replay_campaign(client: Container, campaign: str) -> Iterator[Replayed]:
     """Let agents, rebuilt from the catalogue alone for every step, choose again; see `plans.recall.replay`."""
     return replay_growth(client, campaign) if is_growth(client, campaign) else replay(client, campaign)
+
+
+def other_agents(client: Container, campaign: str) -> Iterator[Other]:
+    """What other agents would have picked; see `plans.counterfactual`."""
+    if is_growth(client, campaign):
+        spec, history = recall_growth(client, campaign)
+        return others(spec, history, earlier_rows(client, spec.grow.earlier))
+    return others(*recall(client, campaign))
 
 
 def is_finished(client: Container, run_uid: str) -> bool:

@@ -274,7 +274,7 @@ class PIBOAgent:
         }
 
     def _digest(self) -> dict[str, Any]:
-        """What the agent believes, in a few numbers: slopes d ln(odds of x, y) / d ln(flows) and their errors, if it has any."""
+        """What the agent believes, in a few numbers: slopes d ln(odds of x, y) / d ln(flows) and errors, if it has any."""
         found: dict[str, Any] = {"layers": len(self.ledger.y), "campaign": self.ledger.campaign}
         posterior = self.posterior()
         if isinstance(posterior, LogOddsPosterior):
