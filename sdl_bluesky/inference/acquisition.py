@@ -52,7 +52,7 @@ def balm(posterior: Predictive, candidates: ArrayLike, domain: ArrayLike) -> Arr
     spread = (weight[:, None] * off).T @ off_there
     gain = np.empty(spread.shape[0])
     for rows, cross in _covariances(posterior, candidates, domain):
-        gain[rows] = np.mean((np.tensordot(weight, cross, 1) + spread[rows]) ** 2, axis=1)
+        gain[rows] = np.mean((np.einsum("m,mqg->qg", weight, cross) + spread[rows]) ** 2, axis=1)
     gain /= weight @ (here.variance + here.noise) + here.spread
     now = float((weight @ there.variance + there.spread).mean())
     return -0.5 * np.log1p(-np.minimum(gain / now, 1.0 - 1e-12))

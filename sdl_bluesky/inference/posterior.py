@@ -18,7 +18,7 @@ from sdl_bluesky.inference.sampler import Nodes, thinned
 from sdl_bluesky.physics.geometry import Array
 
 _CHUNK = 64
-_BLOCK = 32768
+_BLOCK = 16384
 """Numbers of a kernel that are worked on at a time."""
 _ROOT_5 = 5.0**0.5
 
@@ -105,11 +105,14 @@ def _squared_exponential_of(r2: Array) -> Array:
 def _correlation(law: Callable[[Array], Array], lengths: Array, z1: Array, z2: Array) -> Array:
     """law(|dz / length|^2) for every row of lengths, in blocks for the cache; law may overwrite its argument."""
     square = np.square(z1.T[:, :, None] - z2.T[:, None, :]).reshape(lengths.shape[1], -1)
-    inverse = lengths**-2
+    inverse = (lengths**-2)[:, :, None]
     out = np.empty((len(lengths), square.shape[1]))
     rows = max(1, _BLOCK // max(1, square.shape[1]))
     for i in range(0, len(lengths), rows):
-        out[i : i + rows] = law(inverse[i : i + rows] @ square)
+        r2 = inverse[i : i + rows, 0] * square[0]
+        for k in range(1, len(square)):
+            r2 += inverse[i : i + rows, k] * square[k]
+        out[i : i + rows] = law(r2)
     return out.reshape(len(lengths), len(z1), len(z2))
 
 

@@ -20,24 +20,23 @@ from sdl_bluesky.plans.approval import Approval
 from sdl_bluesky.plans.campaign_file import CampaignFile, Learn
 from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
 from sdl_bluesky.plans.designer import Designer
-from sdl_bluesky.plans.film_stages import EndStation, check_stage, target_stage
+from sdl_bluesky.plans.film_stages import check_stage, target_stage
 from sdl_bluesky.plans.history import History, failure_of, feed, row_of
 from sdl_bluesky.plans.preflight import check_campaign
 from sdl_bluesky.plans.record import Record
 from sdl_bluesky.plans.settings import SputterSettings
-from sdl_bluesky.plans.sputter import Measurement, cosputter, measure_rate
+from sdl_bluesky.plans.sputter import Measurement
 from sdl_bluesky.plans.step import RUN_KEY, Log, Observer, do_step
 from sdl_bluesky.plans.stubs import in_thread, recorded
+from sdl_bluesky.plans.work import ChamberWork, EndStation, Work
 
 
 @dataclass(frozen=True)
 class Part(Log):
     """What is the same for all steps of one campaign in a sputter chamber."""
 
-    chamber: Chamber
+    work: Work
     spec: CampaignFile
-    settings: SputterSettings
-    end_station: EndStation | None = None
 
 
 def agent_for(spec: CampaignFile, source: str) -> Any:
@@ -82,27 +81,50 @@ def run_campaign(
     end_station: EndStation | None = None,
     approval: Approval | None = None,
 ) -> MsgGenerator[History]:
-    """Learn every source of a campaign, check whether their rates add up, and make its film or films.
+    """A campaign on the machines of this process; the other arguments are those of `campaign_on`.
 
     Args:
         chamber: real or simulated.
         spec: the campaign file.
         settings: how experiments are done.
+        end_station: where films are measured, if the campaign file says so.
+
+    Raises:
+        SDLError: a fault of the campaign file, before anything moves; or as `campaign_on`.
+    """
+    check_campaign(chamber, spec, settings, geometry=geometry, end_station=end_station is not None)
+    work = ChamberWork(chamber, settings, end_station)
+    known = {"history": history, "md": md, "observer": observer, "geometry": geometry, "approval": approval}
+    return (yield from campaign_on(work, spec, **known))
+
+
+def campaign_on(
+    work: Work,
+    spec: CampaignFile,
+    *,
+    history: History | None = None,
+    md: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+    geometry: Mapping[str, Any] | None = None,
+    approval: Approval | None = None,
+) -> MsgGenerator[History]:
+    """Learn every source of a campaign, check whether their rates add up, and make its film or films.
+
+    Args:
+        work: does the experiments.
+        spec: the campaign file.
         history: what was done before, from the catalogue; None for a new campaign.
         md: more metadata for the campaign's start document.
         observer: called after each decision with the step and the reason to stop, if any; for progress displays.
         geometry: of the chamber, as in start documents; needed by checks and by a target.
-        end_station: where films are measured, if the campaign file says so.
         approval: the lab's rules of what a person must allow.
 
     Returns:
         The history, completed.
 
     Raises:
-        SDLError: a fault of the campaign file, before anything moves; or what ended the campaign. The decisions made by
-            then are in the documents.
+        SDLError: what ended the campaign. The decisions made by then are in the documents.
     """
-    check_campaign(chamber, spec, settings, geometry=geometry, end_station=end_station is not None)
     past = history or History()
     start = {
         "plan_name": "run_campaign",
@@ -116,7 +138,7 @@ def run_campaign(
         **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
         **(md or {}),
     }
-    part = Part(past, observer, Record(STREAM, FIELDS), approval, chamber, spec, settings, end_station)
+    part = Part(past, observer, Record(STREAM, FIELDS), approval, work, spec)
     opened: list[str] = []
 
     def stages() -> MsgGenerator[None]:
@@ -140,7 +162,7 @@ def _learn(part: Part, source: str) -> MsgGenerator[None]:
     stage = f"learn:{source}"
     agent = agent_for(part.spec, source)
     feed(agent, part.history.of(stage))
-    sensor = part.spec.sensor or next(iter(part.chamber.qcms))
+    sensor = part.spec.sensor or part.work.sensors[0]
     stop, _ = agent.should_stop()
     while not stop:
         [point] = yield from in_thread(lambda: agent.suggest(1))
@@ -157,12 +179,10 @@ def _learn(part: Part, source: str) -> MsgGenerator[None]:
         )
 
         def experiment(md: dict[str, Any], point: dict[str, float] = point) -> MsgGenerator[Measurement]:
-            return measure_rate(
-                part.chamber,
+            return part.work.rate(
                 source,
                 point["power"],
                 point["pressure"],
-                part.settings,
                 sample=part.spec.sample,
                 sensor=sensor,
                 careful_below=agent.careful_below(point),
@@ -210,12 +230,10 @@ def _deposit(part: Part) -> MsgGenerator[None]:
     )
 
     def experiment(md: dict[str, Any]) -> MsgGenerator[Measurement]:
-        return cosputter(
-            part.chamber,
-            dict(deposit.powers),
+        return part.work.film(
+            deposit.powers,
             deposit.pressure,
             deposit.duration,
-            part.settings,
             sample=part.spec.sample,
             based_on=models,
             md=md,

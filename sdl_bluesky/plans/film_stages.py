@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bluesky.utils import MsgGenerator
 
 from sdl_bluesky.analysis.runs import CHECK
-from sdl_bluesky.devices import RBSStation
 from sdl_bluesky.errors import CampaignError, SDLError, Vetoed
-from sdl_bluesky.plans.check_points import row_of_points
 from sdl_bluesky.plans.decision import Decision
 from sdl_bluesky.plans.designer import Designer
 from sdl_bluesky.plans.history import Outcome, Step
 from sdl_bluesky.plans.knowledge import MEASURE, TARGET
 from sdl_bluesky.plans.proposal import Proposal
-from sdl_bluesky.plans.rbs import RBSMeasurement, measure_rbs
-from sdl_bluesky.plans.rbs_settings import RBSSettings
-from sdl_bluesky.plans.sputter import Measurement, cosputter, measure_total
+from sdl_bluesky.plans.sputter import Measurement
 from sdl_bluesky.plans.step import do_step
 from sdl_bluesky.plans.stubs import in_thread
 
@@ -28,14 +23,6 @@ if TYPE_CHECKING:
 
 Experiment = Callable[[dict[str, Any]], MsgGenerator[Measurement]]
 AGENT, WATCH = "inverse design", "additivity watch"
-
-
-@dataclass(frozen=True)
-class EndStation:
-    """An RBS end station, and how spectra are measured on it."""
-
-    station: RBSStation
-    settings: RBSSettings
 
 
 def check_stage(part: Part, designer: Designer) -> MsgGenerator[None]:
@@ -48,10 +35,8 @@ def check_stage(part: Part, designer: Designer) -> MsgGenerator[None]:
     while proposal is not None:
 
         def experiment(md: dict[str, Any], found: Proposal = proposal) -> MsgGenerator[Measurement]:
-            spec, settings, pressure = part.spec, part.settings, found.inputs["pressure"]
-            return measure_total(
-                part.chamber, found.powers, pressure, settings, sample=spec.sample, sensor=spec.sensor, md=md
-            )
+            spec, pressure = part.spec, found.inputs["pressure"]
+            return part.work.total(found.powers, pressure, sample=spec.sample, sensor=spec.sensor, md=md)
 
         yield from _step(part, designer, _decision(part, CHECK, WATCH, proposal), experiment)
         proposal = yield from in_thread(designer.next_check)
@@ -86,8 +71,7 @@ def _deposit(part: Part, designer: Designer, proposal: Proposal) -> MsgGenerator
     models = {source: part.history.uids(f"learn:{source}") for source in powers}
 
     def experiment(md: dict[str, Any]) -> MsgGenerator[Measurement]:
-        sample = part.spec.sample
-        return cosputter(part.chamber, powers, pressure, duration, part.settings, sample=sample, based_on=models, md=md)
+        return part.work.film(powers, pressure, duration, sample=part.spec.sample, based_on=models, md=md)
 
     yield from _step(part, designer, _decision(part, TARGET, AGENT, proposal), experiment)
 
@@ -97,19 +81,15 @@ def _measure_newest(part: Part, designer: Designer) -> MsgGenerator[None]:
     film = yield from in_thread(designer.unmeasured)
     if film is None:
         return
-    end, sample = part.end_station, part.spec.sample
-    if end is None or film.data is None:
-        raise CampaignError(
-            f"the film of step {film.step} cannot be measured: there is no RBS end station", part.history
-        )
+    sample = part.spec.sample
+    if film.data is None:
+        raise CampaignError(f"the film of step {film.step} cannot be measured: its run {film.uid} cannot be read")
     places, elements = designer.places(), designer.elements(film)
     substrate = int(film.data["substrate_number"])
 
     def experiment(md: dict[str, Any]) -> MsgGenerator[Measurement]:
-        known = {"sample": sample, "substrate": substrate, "elements": elements, "based_on": film.uid}
-        measured = yield from measure_rbs(end.station, places, end.settings, **known, md=md)
-        row = yield from in_thread(lambda: _points(measured, end.settings, elements, film.uid))
-        return Measurement(measured.uid, row)
+        known = {"sample": sample, "substrate": substrate, "elements": elements, "film": film.uid}
+        return part.work.points(places, **known, md=md)
 
     name = f"measure-{sample}-{film.step}"
     inputs = {"film_step": film.step, "points": len(places)}
@@ -140,15 +120,6 @@ def _step(part: Part, designer: Designer, decision: Decision, experiment: Experi
         lambda fault: designer.hear(closed("vetoed" if isinstance(fault, Vetoed) else "failed", None)),
         designer.verdict,
     )
-
-
-def _points(measured: RBSMeasurement, settings: RBSSettings, elements: list[str], film: str) -> dict[str, Any]:
-    from sdl_bluesky.analysis.rbs.recipe import measured_points  # compiled code, which no other stage needs
-    from sdl_bluesky.analysis.rbs.run import rbs_run
-
-    start = {"uid": measured.uid, "elements": elements, "rbs_setup": settings.case()}
-    points, findings = measured_points(rbs_run(start, measured.data))
-    return row_of_points(film, points, findings)
 
 
 def _decision(part: Part, stage: str, agent: str, proposal: Proposal) -> Decision:

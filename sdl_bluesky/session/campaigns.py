@@ -20,13 +20,13 @@ from sdl_bluesky.plans.approval import Approval
 from sdl_bluesky.plans.campaign import run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.counterfactual import Other, others
-from sdl_bluesky.plans.film_stages import EndStation
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth, replay_growth
 from sdl_bluesky.plans.history import History
 from sdl_bluesky.plans.recall import campaign_id, recall, replay
 from sdl_bluesky.plans.replayed import Replayed
 from sdl_bluesky.plans.step import Observer
+from sdl_bluesky.plans.work import EndStation
 from sdl_bluesky.session.open import Session
 
 if TYPE_CHECKING:

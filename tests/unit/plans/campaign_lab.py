@@ -141,8 +141,7 @@ class CampaignLab:
             )
 
         with monkeypatch.context() as patch:
-            patch.setattr("sdl_bluesky.plans.campaign.measure_rate", rate)
-            patch.setattr("sdl_bluesky.plans.campaign.cosputter", film)
-            patch.setattr("sdl_bluesky.plans.film_stages.measure_total", total)
-            patch.setattr("sdl_bluesky.plans.film_stages.cosputter", film)
+            patch.setattr("sdl_bluesky.plans.work.measure_rate", rate)
+            patch.setattr("sdl_bluesky.plans.work.cosputter", film)
+            patch.setattr("sdl_bluesky.plans.work.measure_total", total)
             yield self

@@ -26,10 +26,11 @@ from sdl_bluesky.plans.designer import Designer
 from sdl_bluesky.plans.history import History, Step
 from sdl_bluesky.plans.knowledge import MEASURE, TARGET
 from sdl_bluesky.plans.settings import SputterSettings
+from sdl_bluesky.plans.work import EndStation
 
 LEARN = {"power": "10 to 80 W", "experiments": 8, "agent": "sobol"}
 WANTED = {"composition": {"Cu": "60 %", "Sn": "40 %"}, "duration": "600 s", "pressure": "8 mTorr"}
-END_STATION = type("End", (), {"station": None, "settings": None})()
+END_STATION = EndStation(None, type("Settings", (), {"case": lambda _: {}})())
 
 
 def spec(target: dict[str, Any] | None = None, **more: Any) -> CampaignFile:
@@ -166,11 +167,11 @@ def measured_by(lab: CampaignLab, monkeypatch: Any) -> None:
         yield from ()
         return type("M", (), {"uid": f"rbs-{based_on}", "data": found})
 
-    def points(measured, settings, elements, film):
-        return row_of_points(film, measured.data, ())
+    def row(uid, rows, case, elements, film):
+        return row_of_points(film, rows, ())
 
-    monkeypatch.setattr("sdl_bluesky.plans.film_stages.measure_rbs", measured)
-    monkeypatch.setattr("sdl_bluesky.plans.film_stages._points", points)
+    monkeypatch.setattr("sdl_bluesky.plans.work.measure_rbs", measured)
+    monkeypatch.setattr("sdl_bluesky.plans.work.points_row", row)
 
 
 def test_measured_points_correct_the_next_film(engine, chamber, monkeypatch) -> None:
