@@ -159,7 +159,9 @@ class FullyBayesianGP:
 
 
 # what proportionality to the power leaves changes slowly with it: see the records of decisions, 27
-_POWER_SCALED = Prior(length=(1.5, 0.7), power_length=(3.0, 0.7), signal=(0.5, 0.7), constant=1.5)
+_POWER_SCALED = Prior(
+    length=(1.8, 0.6), power_length=(3.5, 0.6), signal=(0.6, 0.6), constant=1.5, noise=Noise(absolute=(0.05, 0.5))
+)
 
 
 @dataclass(frozen=True)

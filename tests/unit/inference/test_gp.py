@@ -177,7 +177,7 @@ def test_a_change_of_the_outcomes_unit_changes_nothing_else(k):
     x, y = readings()
     for model in (FullyBayesianGP, PowerScaledGP):
         own = model(BOX).prior
-        scaled = replace(own, noise=Noise(own.noise.relative, (k * 0.05, 0.7)))
+        scaled = replace(own, noise=Noise(own.noise.relative, (k * 0.05, own.noise.absolute[1])))
         mean, std = model(BOX).fit(x, y).predict(x + 0.5)
         other, other_std = model(BOX, scaled).fit(x, k * y).predict(x + 0.5)
         assert other / k == pytest.approx(mean, rel=1e-6)
