@@ -95,6 +95,12 @@ class PlasmaError(DeviceError):
         self.lit_pressure_mTorr, self.out_pressure_mTorr = lit_pressure_mTorr, out_pressure_mTorr
         super().__init__(message)
 
+    @property
+    def seen(self) -> str:
+        """The pressures as a line of text, for a traceback that another process reads."""
+        lit, out = ("unknown" if k is None else repr(k) for k in (self.lit_pressure_mTorr, self.out_pressure_mTorr))
+        return f"seen: lit {lit} mTorr, out {out} mTorr"
+
 
 class TargetChanged(SDLError, ValueError):
     """The target is another one than that of which a model was learned, or its energy counter went back: learn it again."""

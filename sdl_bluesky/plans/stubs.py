@@ -13,7 +13,7 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator, RunEngineControlException
 
 from sdl_bluesky.devices import Await, Chamber, Machine, QCMStream, cause_of, make_safe_now
-from sdl_bluesky.errors import SDLError
+from sdl_bluesky.errors import PlasmaError, SDLError
 from sdl_bluesky.plans.watch import Interrupted, Watch
 
 log = logging.getLogger(__name__)
@@ -147,6 +147,8 @@ def run_safely(
         yield from recorded(safe, {"purpose": "experiment", **start}, opened)
     except SDLError as fault:
         fault.add_note(f"run {opened[0]}" if opened else "no run was opened")
+        if isinstance(fault, PlasmaError):
+            fault.add_note(fault.seen)
         fault.run_uid = opened[0] if opened else ""  # type: ignore[attr-defined]
         raise
 

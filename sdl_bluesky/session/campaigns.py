@@ -27,6 +27,7 @@ from sdl_bluesky.plans.recall import campaign_id, recall, replay
 from sdl_bluesky.plans.replayed import Replayed
 from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.plans.work import EndStation
+from sdl_bluesky.session.home import Home
 from sdl_bluesky.session.open import Session
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def campaign_plan(
 def approval_of(session: Session) -> Approval | None:
     """The lab's rules of what a person must allow, with the desk of its data folder; None without rules."""
     part = session.lab.approval
-    return None if part is None else Approval(part.policy(), Desk(session.home.approvals))
+    return None if part is None else Approval(part.policy(), desk_of(session.home))
+
+
+def desk_of(home: Home) -> Desk:
+    """Where steps of a lab's campaigns wait for a person."""
+    return Desk(home.approvals)
 
 
 def _growth_plan(
@@ -128,15 +134,24 @@ def resume(session: Session, uid: str, observer: Observer | None = None) -> Hist
         CatalogueError: no such campaign. CampaignError: it is finished already.
     """
     wait_until_caught_up(session.home.log, session.client, CATCH_UP_S)
-    campaign = campaign_id(session.client, uid)
-    spec: Spec
-    if is_growth(session.client, campaign):
-        spec, history = recall_growth(session.client, campaign)
-    else:
-        spec, history = recall(session.client, campaign)
-    if is_finished(session.client, history.last_run):
-        raise CampaignError(f"campaign {history.campaign} is finished: nothing is left to do", history)
+    spec, history = recalled(session.client, campaign_id(session.client, uid))
     return run_campaign_file(session, spec, history, observer)
+
+
+def recalled(client: Container, campaign: str) -> tuple[Spec, History]:
+    """File and history of a campaign that is not finished, of either kind.
+
+    Raises:
+        CatalogueError: no such campaign. CampaignError: nothing of it is left to do.
+    """
+    spec: Spec
+    if is_growth(client, campaign):
+        spec, history = recall_growth(client, campaign)
+    else:
+        spec, history = recall(client, campaign)
+    if is_finished(client, history.last_run):
+        raise CampaignError(f"campaign {history.campaign} is finished: nothing is left to do", history)
+    return spec, history
 
 
 def is_growth(client: Container, campaign: str) -> bool:

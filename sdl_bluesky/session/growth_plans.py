@@ -48,7 +48,11 @@ def growth_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]
         return (yield from grow_layer_plan(reactor, recipe, settings, sample=sample))
 
     def grow_and_measure(
-        f_ga: float, f_as: float, sample: str = "", changes: dict[str, float] | None = None
+        f_ga: float,
+        f_as: float,
+        sample: str = "",
+        changes: dict[str, float] | None = None,
+        md: dict[str, Any] | None = None,
     ) -> MsgGenerator[Any]:
         """Grow a stack on a fresh wafer, then measure its PL map and its diffraction, in one run.
 
@@ -62,9 +66,11 @@ def growth_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]
             Name under which the run can be found.
         changes : dict
             What of the recipe shall not be as in the lab file, such as {"temperature": 640.0, "layer": 150.0}.
+        md : dict
+            More metadata for the start document.
         """
         recipe = recipe_for(settings, f_ga, f_as, changes)
-        return (yield from grow_and_measure_plan(reactor, recipe, settings, sample=sample))
+        return (yield from grow_and_measure_plan(reactor, recipe, settings, sample=sample, md=md))
 
     def measure_pl(
         wafer: int, x: float = 0.0, y: float = 0.0, sample: str = "", based_on: str | None = None

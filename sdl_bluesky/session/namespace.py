@@ -21,6 +21,7 @@ from sdl_bluesky.plans.reactive import calibrate_light as calibrate_light_plan
 from sdl_bluesky.plans.reactive import measure_reactive as measure_reactive_plan
 from sdl_bluesky.plans.sputter import cosputter as cosputter_plan
 from sdl_bluesky.plans.sputter import measure_rate as measure_rate_plan
+from sdl_bluesky.plans.sputter import measure_total as measure_total_plan
 from sdl_bluesky.plans.stubs import make_safe as make_safe_plan
 from sdl_bluesky.session.growth_plans import growth_plans, reactor_of
 from sdl_bluesky.session.open import Session
@@ -34,7 +35,15 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
     others = (session.station, reactor_of(session))
     machines = [chamber, *(machine for machine in others if machine is not None)]
 
-    def measure_rate(source: str, power: float, pressure: float, sample: str = "") -> MsgGenerator[Any]:
+    def measure_rate(
+        source: str,
+        power: float,
+        pressure: float,
+        sample: str = "",
+        sensor: str | None = None,
+        careful_below: float | None = None,
+        md: dict[str, Any] | None = None,
+    ) -> MsgGenerator[Any]:
         """Measure the deposition rate of one source.
 
         Parameters
@@ -47,8 +56,40 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
             Pressure [mTorr].
         sample : str
             Name under which the run can be found.
+        sensor : str
+            The QCM whose precision counts; the first by default.
+        careful_below : float
+            Pressure below which the plasma may go out, so that the gas goes down in small steps [mTorr].
+        md : dict
+            More metadata for the start document.
         """
-        return (yield from measure_rate_plan(chamber, source, power, pressure, settings, sample=sample))
+        known: dict[str, Any] = {"sample": sample, "sensor": sensor, "careful_below": careful_below, "md": md}
+        return (yield from measure_rate_plan(chamber, source, power, pressure, settings, **known))
+
+    def measure_total(
+        powers: dict[str, float],
+        pressure: float,
+        sample: str = "",
+        sensor: str | None = None,
+        md: dict[str, Any] | None = None,
+    ) -> MsgGenerator[Any]:
+        """Measure the deposition rate of several sources together, without a film.
+
+        Parameters
+        ----------
+        powers : dict
+            Power of each source [W].
+        pressure : float
+            Pressure [mTorr].
+        sample : str
+            Name under which the run can be found.
+        sensor : str
+            The QCM whose precision counts; the first by default.
+        md : dict
+            More metadata for the start document.
+        """
+        plan = measure_total_plan(chamber, powers, pressure, settings, sample=sample, sensor=sensor, md=md)
+        return (yield from plan)
 
     def cosputter(
         powers: dict[str, float],
@@ -56,6 +97,7 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
         duration: float,
         sample: str,
         based_on: dict[str, list[str]] | None = None,
+        md: dict[str, Any] | None = None,
     ) -> MsgGenerator[Any]:
         """Deposit a film from several sources at once.
 
@@ -71,8 +113,10 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
             Name of the film.
         based_on : dict
             For each source the uids of the runs from which its rate is known.
+        md : dict
+            More metadata for the start document.
         """
-        plan = cosputter_plan(chamber, powers, pressure, duration, settings, sample=sample, based_on=based_on)
+        plan = cosputter_plan(chamber, powers, pressure, duration, settings, sample=sample, based_on=based_on, md=md)
         return (yield from plan)
 
     def run_campaign(campaign: dict[str, Any] | str) -> MsgGenerator[Any]:
@@ -98,7 +142,7 @@ def bound_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any]]]
         """Close every shutter, take every power to zero, stop counting and growing."""
         yield from make_safe_plan(*machines)
 
-    plans = (measure_rate, cosputter, run_campaign, make_safe)
+    plans = (measure_rate, measure_total, cosputter, run_campaign, make_safe)
     more = {**_reactive_plans(session), **_station_plans(session), **growth_plans(session)}
     return {**{p.__name__: p for p in plans}, **more}
 
@@ -184,6 +228,7 @@ def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any
         elements: list[str],
         charge: float | None = None,
         based_on: str | None = None,
+        md: dict[str, Any] | None = None,
     ) -> MsgGenerator[Any]:
         """Measure backscattering spectra of a film at points of its wafer.
 
@@ -201,6 +246,8 @@ def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any
             Least charge at each point [uC]; that of the lab file by default.
         based_on : str
             Uid of the run that made the film.
+        md : dict
+            More metadata for the start document.
         """
         plan = measure_rbs_plan(
             station,
@@ -211,6 +258,7 @@ def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any
             elements=elements,
             charge_uC=charge,
             based_on=based_on,
+            md=md,
         )
         return (yield from plan)
 

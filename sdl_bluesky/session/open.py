@@ -4,14 +4,12 @@ the queue server's worker, the command line and tests.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +30,7 @@ from sdl_bluesky.session.machines import (
     sputter_settings,
     station_spec,
 )
+from sdl_bluesky.session.metadata import metadata_of
 from sdl_bluesky.session.scan_id import ScanId
 from sdl_bluesky.session.services import Services
 
@@ -55,7 +54,6 @@ CLOSED_REASON = "the process that made this run is dead; closed by a later sessi
 CLAIM_PATIENCE_S = 3.0
 """A session that is just being closed (a queue server's environment, the shell in the other terminal) may take this long."""
 STATION_ANSWERS_S = 5.0
-RECORDED_VERSIONS = ("sdl-bluesky", "bluesky", "ophyd", "tiled", "torch", "numpy")
 
 
 @dataclass
@@ -213,7 +211,7 @@ def _open(
     station, reactor = _connected(made_station), _connected(made_reactor)
     guard = Guard(chamber, *(machine for machine in (station, reactor) if machine is not None))
     guard.start()
-    engine = RunEngine(_metadata(lab), scan_id_source=ScanId(home.path / "scan-id"))
+    engine = RunEngine(metadata_of(lab), scan_id_source=ScanId(home.path / "scan-id"))
     engine.subscribe(documents)
     analysis = None
     if analyse:
@@ -271,17 +269,6 @@ def _point_epics(addresses: Sequence[Address]) -> None:
             f"this process talks to other IOCs already and cannot be pointed to {', '.join(sorted(missing))}: one lab a "
             "process"
         )
-
-
-def _metadata(lab: LabFile) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "lab": lab.name,
-        "lab_sha256": lab.sha256,
-        "operator": lab.operator or getpass.getuser(),
-        "geometry": lab.geometry(),
-        "versions": {name: version(name) for name in RECORDED_VERSIONS},
-    }
 
 
 def _refuse_without_log(documents: DocumentLog) -> Callable[[Any], Any]:

@@ -46,7 +46,7 @@ def described(plan: Any) -> dict[str, Any]:
 def test_a_queue_server_sees_types_and_descriptions_of_every_parameter(session: Any) -> None:
     plans = bound_plans(session)
     assert set(plans) == {
-        *("measure_rate", "cosputter", "measure_rbs", "run_campaign", "make_safe"),
+        *("measure_rate", "measure_total", "cosputter", "measure_rbs", "run_campaign", "make_safe"),
         *("calibrate_light", "measure_reactive"),
     }
     for name, plan in plans.items():
