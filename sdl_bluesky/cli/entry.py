@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.verbose:
             logging.getLogger(__name__).exception("the command failed")
         warn(f"sdl: {type(fault).__name__}: {fault}")
+        for note in getattr(fault, "__notes__", ()):
+            warn(f"  {note}")
         return 1
     except KeyboardInterrupt:
         warn("sdl: interrupted")

@@ -160,7 +160,11 @@ class FullyBayesianGP:
 
 # what proportionality to the power leaves changes slowly with it: see the records of decisions, 27
 _POWER_SCALED = Prior(
-    length=(1.8, 0.6), power_length=(3.5, 0.6), signal=(0.6, 0.6), constant=1.5, noise=Noise(absolute=(0.05, 0.5))
+    length=(2.2, 0.5),
+    power_length=(4.3, 0.5),
+    signal=(1.0, 0.5),
+    constant=1.5,
+    noise=Noise(relative=(0.016, 0.3), absolute=(0.05, 0.4)),
 )
 
 

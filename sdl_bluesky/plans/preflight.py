@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from sdl_bluesky.data.yamlfile import at
 from sdl_bluesky.devices import Chamber
 from sdl_bluesky.errors import CampaignError, OutOfRange, ServiceMissing, UnknownName
 from sdl_bluesky.plans.campaign_file import CampaignFile, Target
@@ -61,18 +62,23 @@ def check_campaign(
         ServiceMissing: a film shall be measured, but there is no end station.
         CampaignError: a film is to be designed or checked, but the geometry is not known.
     """
-    if spec.sensor is not None and spec.sensor not in chamber.qcms:
-        raise UnknownName("sensor", spec.sensor, list(chamber.qcms))
+    with at("sensor"):
+        if spec.sensor is not None and spec.sensor not in chamber.qcms:
+            raise UnknownName("sensor", spec.sensor, list(chamber.qcms))
     for name, learn in spec.learn.items():
-        for power, pressure in zip(learn.power, learn.pressure, strict=True):
-            check_conditions(chamber, {name: power}, pressure, settings)
+        with at("learn", name):
+            for power, pressure in zip(learn.power, learn.pressure, strict=True):
+                check_conditions(chamber, {name: power}, pressure, settings)
     if spec.deposit is not None:
-        check_conditions(chamber, spec.deposit.powers, spec.deposit.pressure, settings)
-        missing = sorted(set(spec.deposit.powers) - set(spec.learn))
-        if missing:
-            raise UnknownName("source of the film among those learned", missing[0], list(spec.learn))
+        with at("deposit", "powers"):
+            missing = sorted(set(spec.deposit.powers) - set(spec.learn))
+            if missing:
+                raise UnknownName("source of the film among those learned", missing[0], list(spec.learn))
+        with at("deposit"):
+            check_conditions(chamber, spec.deposit.powers, spec.deposit.pressure, settings)
     if spec.target is not None:
-        _check_target(chamber, spec, spec.target, end_station)
+        with at("target"):
+            _check_target(chamber, spec, spec.target, end_station)
     if geometry is None and (spec.target is not None or spec.check_count):
         raise CampaignError(
             "checks and targets need the geometry of the chamber: run the campaign in a session of its lab"

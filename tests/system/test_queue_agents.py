@@ -80,11 +80,17 @@ def one_waiting(queue: Queue, agent: Terminal) -> str:
     return found[0]
 
 
+def campaign_of(queue: Queue, sample: str) -> str:
+    """The id of the campaign of a sample."""
+    starts = [run.metadata["start"] for _, run in queue.place.client()["campaigns"].items()]
+    [campaign] = [start["uid"] for start in starts if start["sample"] == sample and "resumes" not in start]
+    return str(campaign)
+
+
 def recorded(queue: Queue, sample: str) -> list[dict[str, Any]]:
     """The decisions of the campaign of a sample."""
     client = queue.place.client()
-    [campaign] = [uid for uid, run in client["campaigns"].items() if run.metadata["start"]["sample"] == sample]
-    return decisions(client, campaign)
+    return decisions(client, campaign_of(queue, sample))
 
 
 def test_two_agents_and_a_person_share_one_queue_server(queue: Queue) -> None:
@@ -122,7 +128,9 @@ def test_two_agents_and_a_person_share_one_queue_server(queue: Queue) -> None:
 
     steps = recorded(queue, "copper")
     first, second = steps[0], steps[1]
-    assert (first["outcome"], first["approval"]["who"], first["approval"]["given"]) == ("success", "ada", True), first["reason"]
+    assert (first["outcome"], first["approval"]["who"], first["approval"]["given"]) == ("success", "ada", True), first[
+        "reason"
+    ]
     assert (second["outcome"], second["reason"]) == ("vetoed", "ada vetoed this step: thin target")
     assert second["inputs"]["power"] > 99.0
     assert second["inputs"] not in [step["inputs"] for step in steps[2:]]
@@ -148,9 +156,7 @@ def test_an_approval_that_nobody_gives_ends_the_campaign_with_nothing_moved(queu
 
 def test_an_agent_that_is_killed_goes_on_and_repeats_nothing(queue: Queue) -> None:
     """Killed while its experiment runs: the server ends the experiment, the resumed agent uses it."""
-    campaign = next(
-        uid for uid, run in queue.place.client()["campaigns"].items() if run.metadata["start"]["sample"] == "tin"
-    )
+    campaign = campaign_of(queue, "tin")
     agent = start(queue, "resume", campaign)
     key = one_waiting(queue, agent)
     assert queue.place.sdl("campaign", "approve", key).returncode == 0

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sdl_bluesky.agents.pibo.phase import penalty_of
-from sdl_bluesky.data.yamlfile import check
+from sdl_bluesky.data.yamlfile import FaultAt, check
 from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.physics.alloys import InGaAsP
 from sdl_bluesky.physics.quantity import Angstroms, Nanometres, Percent, Sccm, SccmRange
@@ -111,10 +111,10 @@ class Grow(_Part):
         stages = [k.stage for k in self.targets]
         if len(set(stages)) < len(stages):
             raise ValueError("two targets have one name: give each a `name` of its own")
-        for k, flows in enumerate(self.preliminary, 1):
+        for k, flows in enumerate(self.preliminary):
             for name, (low, high) in (("f_ga", self.f_ga), ("f_as", self.f_as)):
                 if not low <= getattr(flows, name) <= high:
-                    raise ValueError(f"preliminary layer {k}: {name} lies outside {low:g} to {high:g} sccm")
+                    raise FaultAt(f"the flow lies outside {low:g} to {high:g} sccm", "preliminary", k, name)
         return self
 
 

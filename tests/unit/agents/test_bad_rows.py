@@ -68,7 +68,13 @@ def test_a_refused_row_changes_nothing_else() -> None:
 
 def test_a_measured_grid_of_noisy_readings_with_a_drifting_zero() -> None:
     """15 x 15 candidates; the zero of the sensor wanders, also while a rate is measured, and some readings are bad."""
-    rng = np.random.default_rng(4)
+    covered = [drifting_campaign(seed) for seed in (4, 5, 6)]
+    assert np.mean(covered) > 0.85
+
+
+def drifting_campaign(seed: int) -> float:
+    """Learn, and check what must hold each time; the part of the grid within its 95 % interval."""
+    rng = np.random.default_rng(seed)
     x = grid(BOX, 225)
     agent = BALMAgent(BOUNDS, candidates=x, budget=14, seed=1)
     zero, number, bad = 0.0, 0, 0
@@ -91,8 +97,8 @@ def test_a_measured_grid_of_noisy_readings_with_a_drifting_zero() -> None:
     truth = surface(*x.T)
     mean, std = agent.predict(x)
     assert np.sqrt(np.mean((mean - truth) ** 2)) < 0.03 * truth.mean()
-    assert np.mean(np.abs(mean - truth) < 1.96 * std) > 0.85
     assert {tuple(p) for p in agent.ledger.x} <= {tuple(p) for p in x}
+    return float(np.mean(np.abs(mean - truth) < 1.96 * std))
 
 
 def plane(power, pressure):
