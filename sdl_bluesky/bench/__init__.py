@@ -22,6 +22,8 @@ BENCHES: Mapping[str, str] = {
     "rbs-fit": "sdl_bluesky.bench.rbs_fit",
     "health": "sdl_bluesky.bench.health",
     "reactive": "sdl_bluesky.bench.reactive",
+    "campaign": "sdl_bluesky.bench.campaign",
+    "data": "sdl_bluesky.bench.data",
 }
 """The module of each study."""
 WITH_FIGURES = ("balm",)

@@ -100,7 +100,7 @@ def _events(place: _Catalogue, repeats: int, events: int) -> Row:
             start = time.perf_counter()
             bare(many_events(events))
             middle = time.perf_counter()
-            [uid] = kept(many_events(events)).run_start_uids
+            [uid] = _uids(kept(many_events(events)))
             end = time.perf_counter()
             wait_until_written(place.log, place.client, uid, _PATIENCE_S)
             behind.append(time.perf_counter() - end)
@@ -113,6 +113,11 @@ def _events(place: _Catalogue, repeats: int, events: int) -> Row:
         "ratio": statistics.median(a / b for a, b in seconds),
         "behind_s": statistics.median(behind),
     }
+
+
+def _uids(result: Any) -> tuple[str, ...]:
+    """Runs that a call of a RunEngine made."""
+    return tuple(result.run_start_uids)
 
 
 def _suggestions(repeats: int) -> list[Row]:
@@ -155,8 +160,7 @@ def _resume(place: _Catalogue, runs: int, repeats: int) -> Row:
         start = time.perf_counter()
         spec, history = recall(place.client, campaign)
         read.append(time.perf_counter() - start)
-        for source in spec.learn:
-            agent = agent_of(spec, source, history)
+        [*_, agent] = [agent_of(spec, source, history) for source in spec.learn]
         agent.suggest(1)
         whole.append(time.perf_counter() - start)
         assert len(history.steps) == runs * len(SOURCES)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bluesky.utils import MsgGenerator, RunEngineInterrupted
 
@@ -50,15 +50,19 @@ def read_campaign_file(path: Path) -> Spec:
 
 
 def campaign_plan(
-    session: Session, spec: Spec, history: History | None = None, observer: Observer | None = None
+    session: Session,
+    spec: Spec,
+    history: History | None = None,
+    observer: Observer | None = None,
+    md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[History]:
-    """The plan of a campaign in a session: its machines, and what its lab file says of them.
+    """The plan of a campaign in a session: its machines, and what its lab file says of them. `md`: see `run_campaign`.
 
     Raises:
         ServiceMissing: a growth campaign in a lab without a reactor.
     """
     if isinstance(spec, GrowthFile):
-        return _growth_plan(session, spec, history, observer)
+        return _growth_plan(session, spec, history, observer, md)
     rules = approval_of(session)
     station, settings = session.station, session.rbs_settings
     return run_campaign(
@@ -70,6 +74,7 @@ def campaign_plan(
         geometry=session.lab.geometry(),
         end_station=None if station is None or settings is None else EndStation(station, settings),
         approval=rules,
+        md=md,
     )
 
 
@@ -85,7 +90,11 @@ def desk_of(home: Home) -> Desk:
 
 
 def _growth_plan(
-    session: Session, spec: GrowthFile, history: History | None, observer: Observer | None
+    session: Session,
+    spec: GrowthFile,
+    history: History | None,
+    observer: Observer | None,
+    md: Mapping[str, Any] | None,
 ) -> MsgGenerator[History]:
     from sdl_bluesky.plans.growth.campaign import run_growth
     from sdl_bluesky.plans.growth.reactor import ReactorGrower
@@ -94,13 +103,18 @@ def _growth_plan(
         raise ServiceMissing("there is no MOCVD reactor: the lab file has no `mocvd` part, or its IOC does not answer")
     grower = ReactorGrower(session.reactor, session.growth_settings)
     earlier = earlier_rows(session.client, spec.grow.earlier)
-    return run_growth(grower, spec, history=history, earlier=earlier, observer=observer, approval=approval_of(session))
+    known = {"history": history, "earlier": earlier, "observer": observer, "approval": approval_of(session), "md": md}
+    return run_growth(grower, spec, **known)
 
 
 def run_campaign_file(
-    session: Session, spec: Spec, history: History | None = None, observer: Observer | None = None
+    session: Session,
+    spec: Spec,
+    history: History | None = None,
+    observer: Observer | None = None,
+    md: Mapping[str, Any] | None = None,
 ) -> History:
-    """Run a campaign, or what is left of one.
+    """Run a campaign, or what is left of one; `md` goes into the start document of the campaign.
 
     Raises:
         SDLError: see `plans.campaign.run_campaign` and `plans.growth.campaign.run_growth`.
@@ -109,7 +123,7 @@ def run_campaign_file(
     done: list[History] = []
 
     def plan():  # type: ignore[no-untyped-def]  # noqa: ANN202
-        done.append((yield from campaign_plan(session, spec, history, observer)))
+        done.append((yield from campaign_plan(session, spec, history, observer, md)))
 
     with suppress(
         RunEngineInterrupted

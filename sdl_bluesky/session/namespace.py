@@ -265,8 +265,8 @@ def _station_plans(session: Session) -> dict[str, Callable[..., MsgGenerator[Any
     return {"measure_rbs": measure_rbs}
 
 
-def desk_functions(session: Session) -> dict[str, Callable[..., Any]]:
-    """What a person says to steps that wait; a queue server calls them by name, also while a plan runs."""
+def campaign_functions(session: Session) -> dict[str, Callable[..., Any]]:
+    """What a person asks of campaigns and says to steps that wait; a queue server calls these, also while a plan runs."""
     desk = Desk(session.home.approvals)
 
     def waiting() -> list[dict[str, Any]]:
@@ -301,14 +301,26 @@ def desk_functions(session: Session) -> dict[str, Callable[..., Any]]:
         """
         return desk.decide(key, False, why, who).key
 
-    return {"waiting": waiting, "approve": approve, "veto": veto}
+    def estimate(campaign: str) -> Any:
+        """What a campaign will take, and whether it can be done.
+
+        Parameters
+        ----------
+        campaign : str
+            Path of its file.
+        """
+        from sdl_bluesky.session.estimates import estimate as found  # the agents bring torch
+
+        return found(session, campaign)
+
+    return {"waiting": waiting, "approve": approve, "veto": veto, "estimate": estimate}
 
 
 def namespace(session: Session) -> dict[str, Any]:
     """Names for an interactive session: devices, plans, the RunEngine, the catalogue."""
     others: dict[str, Any] = {
         **bound_plans(session),
-        **desk_functions(session),
+        **campaign_functions(session),
         "session": session,
         "RE": session.RE,
         "catalogue": session.client,

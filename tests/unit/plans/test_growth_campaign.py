@@ -192,7 +192,7 @@ def test_earlier_campaigns_are_learned_from_with_an_offset_of_their_own():
 def test_a_file_that_asks_for_the_impossible_is_refused_before_anything_moves():
     with pytest.raises(LabFileError, match="918"):
         campaign(targets=[{"wavelength": "1900 nm"}])
-    with pytest.raises(LabFileError, match="preliminary.0.f_ga: the flow lies outside"):
+    with pytest.raises(LabFileError, match=r"preliminary\.0\.f_ga: the flow lies outside"):
         campaign(preliminary=[{"f_ga": "9 sccm", "f_as": "8 sccm"}])
     with pytest.raises(LabFileError, match="of its own"):
         campaign(targets=[{"wavelength": "1180 nm"}, {"wavelength": "1180 nm"}])

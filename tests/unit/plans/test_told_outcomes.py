@@ -11,7 +11,7 @@ from bluesky.run_engine import RunEngine
 
 from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.errors import CampaignError, LabFileError, PlasmaError, UnitError
-from sdl_bluesky.plans import campaign
+from sdl_bluesky.plans import campaign, work
 from sdl_bluesky.plans.campaign import agent_for, run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.history import History, Step, failure_of, feed
@@ -39,7 +39,7 @@ def lab(monkeypatch: pytest.MonkeyPatch, outcomes: dict[int, Any]) -> list[dict[
             raise outcome
         return Measurement(f"uid-{n}", data | outcome)
 
-    monkeypatch.setattr(campaign, "measure_rate", measure_rate)
+    monkeypatch.setattr(work, "measure_rate", measure_rate)
     monkeypatch.setattr(campaign, "check_campaign", lambda *_, **__: None)
     return asked
 
