@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sdl_bluesky.cli import data_keys
 from sdl_bluesky.cli.commands import Commands
 from sdl_bluesky.cli.labs import home_of, open_data
 from sdl_bluesky.cli.terminal import say
@@ -18,6 +19,7 @@ def add(commands: Commands) -> None:
         "replay-log", _replay_log, "bring what the document log holds into the catalogue; changes nothing twice"
     )
     log.add_argument("--log", type=Path, help="folder of the log (default: the data folder's)")
+    data_keys.add(commands)
 
 
 def _analyse(options: argparse.Namespace) -> int:

@@ -62,9 +62,14 @@ def decisions(client: Container, campaign: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for run in campaign_chain(client, campaign):
         if DECISION in set(run):
-            table = read_table(run, DECISION)
-            rows += [{k: _decoded(v) for k, v in row.items()} | {"run": run.item["id"]} for row in _records(table)]
+            rows += decoded_decisions(read_table(run, DECISION), str(run.item["id"]))
     return rows
+
+
+def decoded_decisions(table: Any, run: str) -> list[dict[str, Any]]:
+    """The rows of a table of decisions as `decisions` gives them; `run` is the uid of their campaign run."""
+    wanted = table[[name for name in table.columns if not str(name).startswith("ts_")]]
+    return [{k: _decoded(v) for k, v in row.items()} | {"run": run} for row in _records(wanted)]
 
 
 def _records(table: Any) -> list[dict[str, Any]]:

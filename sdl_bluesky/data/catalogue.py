@@ -47,7 +47,9 @@ def connect(uri: str, api_key: str | None = None, timeout: float = 5.0, patience
     proxies = urlsplit(base).hostname not in ("127.0.0.1", "localhost", "::1")  # a proxy does not know our own machine
     api_key = api_key or os.environ.get("TILED_API_KEY")
     try:
-        httpx.get(f"{base}/api/v1/", timeout=timeout, trust_env=proxies).raise_for_status().json()
+        about = httpx.get(f"{base}/api/v1/", timeout=timeout, trust_env=proxies).raise_for_status().json()
+        if not api_key and about["authentication"]["required"]:
+            raise ServiceError(f"{base} wants a key: set TILED_API_KEY to the one that you were given")
         from tiled.client import from_uri  # seconds, which a missing server need not cost
 
         limits = httpx.Timeout(patience, connect=timeout)
@@ -56,7 +58,9 @@ def connect(uri: str, api_key: str | None = None, timeout: float = 5.0, patience
         raise ServiceMissing(
             f"no Tiled server answers at {base} ({error}): start it (`sdl up`) or correct the address"
         ) from error
-    except (httpx.HTTPStatusError, ValueError, RuntimeError) as error:
+    except ServiceError:
+        raise
+    except (httpx.HTTPStatusError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ServiceError(
             f"{base} does not let us in ({error}): is it a Tiled server, and TILED_API_KEY its key?"
         ) from error
@@ -168,8 +172,8 @@ def read_table(run: Container, stream: str = "primary") -> pd.DataFrame:
     base = getattr(node, "base", node)
     try:
         frames = [base[name].read() for name in base if name.startswith("internal")]
-    except ClientError as fault:
-        if fault.response.status_code != HTTPStatus.NOT_FOUND:
+    except (ClientError, KeyError) as fault:
+        if isinstance(fault, ClientError) and fault.response.status_code != HTTPStatus.NOT_FOUND:
             raise
         raise CatalogueError(f"stream {stream!r} of run {run.item['id']} is only being made: read it again") from fault
     if not frames:

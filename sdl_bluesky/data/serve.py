@@ -1,13 +1,15 @@
 """The process of a Tiled server: `python -m sdl_bluesky.data.serve CONFIG.yml --fd N [--parent PID]`.
 
 It serves on a socket that the process that started it has bound already, so that no port is lost between two programs.
-The key is in TILED_SINGLE_USER_API_KEY. `server.TiledServer` is the door for people.
+The lab's own key is in SDL_LAB_KEY. `server.TiledServer` is the door for people.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import functools
+import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from typing import Any, cast
 from sdl_bluesky.data.lifeline import end_with
 
 LINGER_S = 3.0
+KEY_VARIABLE = "SDL_LAB_KEY"  # as in `server`, which is not imported: it has no part in this process
 
 
 def one_statement_at_a_time() -> None:
@@ -64,7 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tiled.server.app import build_app_from_config
     from tiled.server.logging_config import LOGGING_CONFIG
 
+    from sdl_bluesky.data.consumers.access import prepare_keys, remember_keys
+
     one_statement_at_a_time()
+    remember_keys()
+    asyncio.run(prepare_keys(str(settings.database.uri if settings.database else ""), os.environ[KEY_VARIABLE]))
     app = build_app_from_config(settings)
     config = uvicorn.Config(app, log_config=LOGGING_CONFIG, access_log=False, timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.fd)])

@@ -12,6 +12,7 @@ import secrets
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from sdl_bluesky.data.settings import TiledSettings
 from sdl_bluesky.errors import PortInUse, ServiceError
 
 KEY_VARIABLE = "TILED_API_KEY"
+LAB_KEY_VARIABLE = "SDL_LAB_KEY"
 
 
 def api_key(directory: Path | str) -> str:
@@ -42,6 +44,19 @@ def api_key(directory: Path | str) -> str:
         raise ServiceError(f"the API key in {path} cannot be read or written: {error}") from error
     if not (key.isascii() and key.isalnum()):
         raise ServiceError(f"an API key of Tiled has letters and digits only: change {KEY_VARIABLE} or {path}")
+    return key
+
+
+def _hexadecimal(key: str, folder: Path) -> str:
+    try:
+        enough = len(bytes.fromhex(key)) >= 4
+    except ValueError:
+        enough = False
+    if not enough:
+        raise ServiceError(
+            "the key of a server of one's own has hexadecimal digits, an even number, 8 at least: "
+            f"change {KEY_VARIABLE} or {folder / 'api-key'} (without both, a good one is made)"
+        )
     return key
 
 
@@ -88,7 +103,7 @@ class TiledServer:
         Args:
             settings: what it is made of; port 0 takes a free one.
             directory: folder for configuration, key and log, made if missing.
-            key: API key; default see `api_key`.
+            key: the lab's own API key; default see `api_key`.
             timeout: seconds until it must answer.
 
         Raises:
@@ -96,12 +111,13 @@ class TiledServer:
             ServiceError: it does not come up; the message ends with the tail of its log.
         """
         folder = Path(directory).resolve()
+        settings = replace(settings, keys=settings.keys or f"sqlite:///{folder / 'keys.db'}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write_secret(folder / "tiled.yml", yaml.safe_dump(dict(settings.config())))  # URIs may hold passwords
         except OSError as error:
             raise ServiceError(f"the folder {folder} of Tiled cannot be written: {error}") from error
-        key = key or api_key(folder)
+        key = _hexadecimal(key or api_key(folder), folder)
         with _bind(settings.host, settings.port) as listener:
             host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
             uri = f"http://{host}:{listener.getsockname()[1]}"
@@ -109,7 +125,7 @@ class TiledServer:
                 "sdl_bluesky.data.serve",
                 [str(folder / "tiled.yml"), "--fd", str(listener.fileno()), "--parent", str(os.getpid())],
                 folder / "tiled.log",
-                {"TILED_SINGLE_USER_API_KEY": key},
+                {LAB_KEY_VARIABLE: key},
                 pass_fds=[listener.fileno()],
             )
         server = cls(uri, key, folder, process)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 EXPORTER = "bluesky_tiled_plugins.exporters:json_seq_exporter"
+AUTHENTICATOR = "sdl_bluesky.data.consumers.access:KeysOnly"
+ACCESS_POLICY = "sdl_bluesky.data.consumers.access:Containers"
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,11 @@ class TiledSettings:
     Attributes:
         catalog: SQLAlchemy URI of the catalogue, "sqlite:///..." or "postgresql+asyncpg://...".
         storage: URIs for arrays (a folder) and tables ("duckdb:///..." or "postgresql://...").
-        streaming_cache: "memory" (one server process) or "redis://...".
+        streaming_cache: "memory" (one server process) or "redis://..."; empty: consumers have to ask for news.
         readable: folders whose files may be registered as external data.
         host: address to listen on.
         port: 0 for a free one.
+        keys: SQLAlchemy URI of the database of keys, one of its own; empty: a SQLite file in the server's folder.
     """
 
     catalog: str
@@ -34,6 +37,7 @@ class TiledSettings:
     readable: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 0
+    keys: str = ""
 
     @classmethod
     def local(cls, directory: Path | str, host: str = "127.0.0.1", port: int | None = 0) -> TiledSettings:
@@ -43,7 +47,7 @@ class TiledSettings:
         return cls(f"sqlite:///{folder / 'catalog.db'}", storage, host=host, port=port or 0)
 
     def config(self) -> Mapping[str, Any]:
-        """The configuration as Tiled reads it; the API key is not in it (TILED_SINGLE_USER_API_KEY)."""
+        """The configuration as Tiled reads it; the lab's key is not in it (see `serve`)."""
         arguments: dict[str, Any] = {
             "uri": self.catalog,
             "init_if_not_exists": True,
@@ -53,6 +57,9 @@ class TiledSettings:
             arguments["readable_storage"] = list(self.readable)
         return {
             "trees": [{"path": "/", "tree": "catalog", "args": arguments}],
-            "streaming_cache": {"uri": self.streaming_cache},
+            **({"streaming_cache": {"uri": self.streaming_cache}} if self.streaming_cache else {}),
             "media_types": {"BlueskyRun": {"application/json-seq": EXPORTER}},
+            "authentication": {"providers": [{"provider": "keys", "authenticator": AUTHENTICATOR}]},
+            "access_control": {"access_policy": ACCESS_POLICY, "args": {}},
+            "database": {"uri": self.keys},
         }

@@ -12,11 +12,18 @@ from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.server import TiledServer, api_key
 from sdl_bluesky.data.settings import TiledSettings
 from sdl_bluesky.session.claim import Claim
-from sdl_bluesky.session.home import find_home
-from sdl_bluesky.session.lab import load_lab
+from sdl_bluesky.session.home import Home, find_home
+from sdl_bluesky.session.lab import LabFile, load_lab
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
+
+
+def tiled_settings(lab: LabFile, home: Home, port: int = 0) -> TiledSettings:
+    """What the Tiled server of a lab is made of: databases that its file names, else files in the data folder."""
+    local, part = TiledSettings.local(home.tiled, port=port), lab.catalogue
+    storage = (local.storage[0], part.tables) if part.tables else local.storage
+    return TiledSettings(part.catalog or local.catalog, storage, part.streaming_cache, port=port)
 
 
 @contextmanager
@@ -44,7 +51,7 @@ def open_catalogue(lab: Path | None = None, home: Path | None = None) -> Iterato
     claim = Claim(place.services_lock, "keeps the services of this data folder")
     try:
         place.wait_for_orphans()
-        with TiledServer.start(TiledSettings.local(place.tiled), place.tiled) as server:
+        with TiledServer.start(tiled_settings(checked, place), place.tiled) as server:
             yield connect(server.uri, server.api_key)
     finally:
         claim.release()

@@ -18,9 +18,9 @@ from dataclasses import replace
 from sdl_bluesky.data.lifeline import end
 from sdl_bluesky.data.profile import write_profile
 from sdl_bluesky.data.server import TiledServer, api_key
-from sdl_bluesky.data.settings import TiledSettings
 from sdl_bluesky.data.writer import start_writer
 from sdl_bluesky.errors import ServiceError
+from sdl_bluesky.session.catalogue import tiled_settings
 from sdl_bluesky.session.claim import Claim
 from sdl_bluesky.session.home import Home, ServiceInfo, own_start
 from sdl_bluesky.session.lab import LabFile
@@ -86,15 +86,10 @@ class Services:
         self._watcher.start()
 
     def _start_tiled(self) -> TiledServer:
-        part = self.lab.catalogue
-        self.tiled = TiledServer.start(self._tiled_settings(0 if part.port == "auto" else part.port), self.home.tiled)
+        port = self.lab.catalogue.port
+        settings = tiled_settings(self.lab, self.home, 0 if port == "auto" else port)
+        self.tiled = TiledServer.start(settings, self.home.tiled)
         return self.tiled
-
-    def _tiled_settings(self, port: int) -> TiledSettings:
-        local = TiledSettings.local(self.home.tiled, port=port)
-        part = self.lab.catalogue
-        storage = (local.storage[0], part.tables) if part.tables else local.storage
-        return TiledSettings(part.catalog or local.catalog, storage, part.streaming_cache, port=port)
 
     def _children(self) -> dict[str, int]:
         processes = {
@@ -113,7 +108,7 @@ class Services:
                 if self.tiled is not None and self.tiled.process.poll() is not None:
                     log.warning("Tiled ended (%s): starting it again", self.tiled.process.returncode)
                     port = int(self.info.tiled_uri.rsplit(":", 1)[1])
-                    self.tiled = TiledServer.start(self._tiled_settings(port), self.home.tiled)
+                    self.tiled = TiledServer.start(tiled_settings(self.lab, self.home, port), self.home.tiled)
                 if self.writer is not None and self.writer.poll() is not None:
                     log.warning("the writer ended (%s): starting it again", self.writer.returncode)
                     key = api_key(self.home.tiled)

@@ -139,7 +139,7 @@ def commands_of(*command: str) -> set[str]:
     return set(re.findall(r"^ {4}([a-z][a-z-]*)(?: |$)", output_of(*command, "--help"), re.MULTILINE))
 
 
-WITH_ACTIONS = ("campaign", "rbs")
+WITH_ACTIONS = ("campaign", "data", "rbs")
 
 
 def test_the_list_of_commands_is_that_of_the_program() -> None:

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import bluesky.preprocessors as bpp
 import numpy as np
 import pyarrow
 import pytest
+from _catalogue import KEY, Lab
+from _facility import KINDS
 from bluesky import RunEngine
 from ophyd import Component as Cpt
 from ophyd import Device, DeviceStatus, Signal
@@ -25,52 +26,22 @@ from ophyd.sim import SynAxis, SynGauss
 
 from sdl_bluesky.data.analysis import find_analyses, latest_analysis, read_analysis, write_analysis
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, stop_of
-from sdl_bluesky.data.catalogue import connect, find_run, find_runs, read_dataset, read_table
+from sdl_bluesky.data.catalogue import find_run, find_runs, read_dataset, read_table
 from sdl_bluesky.data.log import DocumentLog, close_open_runs, read_log
 from sdl_bluesky.data.profile import write_profile
 from sdl_bluesky.data.replay import replay
-from sdl_bluesky.data.server import TiledServer
 from sdl_bluesky.data.settings import TiledSettings
-from sdl_bluesky.data.status import wait_until_caught_up, wait_until_written
-from sdl_bluesky.data.writer import start_writer
+from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.errors import CatalogueError, PortInUse, ServiceError
 
 pytestmark = pytest.mark.system
 
-KEY = "0123456789abcdef"
 
-
-class Lab:
-    """A folder with a log, and a server with a writer that fill a catalogue from it. The writer begins first."""
-
-    def __init__(self, folder):
-        self.folder, self.log_dir = folder, folder / "log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.settings = TiledSettings.local(folder / "tiled", port=free.getsockname()[1])
-        self.writer = self.start_writer()
-        self.server = self.start_server()
-        self.client = connect(self.server.uri, KEY)
-
-    def start_server(self):
-        return TiledServer.start(self.settings, self.folder / "tiled", KEY)
-
-    def start_writer(self):
-        uri = f"http://127.0.0.1:{self.settings.port}"
-        return start_writer(self.log_dir, uri, KEY, self.folder / "writer.log")
-
-    def wait(self, uid):
-        return wait_until_written(self.log_dir, self.client, uid, 15)
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("lab"))
+@pytest.fixture(scope="module", params=KINDS)
+def lab(tmp_path_factory, request):
+    lab = Lab(tmp_path_factory.mktemp("lab"), request.param)
     yield lab
-    lab.writer.terminate()
-    status = lab.writer.wait(20)
-    lab.server.stop()
-    assert status == 0, (lab.folder / "writer.log").read_text()
-    assert lab.server.process.returncode == 0, (lab.folder / "tiled" / "tiled.log").read_text()
+    lab.end()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -20,6 +21,8 @@ from sdl_bluesky.data.server import TiledServer, api_key
 from sdl_bluesky.data.settings import TiledSettings
 from sdl_bluesky.data.status import Status, feeding, read_status, status_path
 from sdl_bluesky.errors import PortInUse, ServiceError, ServiceMissing
+
+KEY = "0123456789abcdef"
 
 
 def test_local_settings_put_everything_into_one_folder(tmp_path):
@@ -46,6 +49,8 @@ def test_a_facility_is_a_matter_of_settings():
         "readable_storage": ["/data"],
     }
     assert config["streaming_cache"] == {"uri": "redis://cache:6379"}
+    assert "streaming_cache" not in replace(settings, streaming_cache="").config()
+    assert replace(settings, keys="sqlite:///k.db").config()["database"] == {"uri": "sqlite:///k.db"}
     assert yaml.safe_load(yaml.safe_dump(dict(config))) == config
 
 
@@ -72,12 +77,18 @@ def test_a_busy_port_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(PortInUse, match=f"127.0.0.1:{port}"):
-            TiledServer.start(TiledSettings.local(tmp_path, port=port), tmp_path, "key")
+            TiledServer.start(TiledSettings.local(tmp_path, port=port), tmp_path, KEY)
+
+
+@pytest.mark.parametrize("key", ["abc", "notahexkey", "abcdef"])
+def test_the_key_of_an_own_server_has_hexadecimal_digits(tmp_path, key):
+    with pytest.raises(ServiceError, match=r"(?s)hexadecimal.*TILED_API_KEY"):
+        TiledServer.start(TiledSettings.local(tmp_path), tmp_path, key)
 
 
 def test_an_address_of_another_machine_is_a_typed_error(tmp_path):
     with pytest.raises(ServiceError, match="another address"):
-        TiledServer.start(TiledSettings.local(tmp_path, host="192.0.2.1"), tmp_path, "key")
+        TiledServer.start(TiledSettings.local(tmp_path, host="192.0.2.1"), tmp_path, KEY)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +101,7 @@ def test_a_server_that_does_not_come_up_shows_the_end_of_its_log(tmp_path, monke
 
     monkeypatch.setattr("sdl_bluesky.data.server.spawn", another)
     with pytest.raises(ServiceError, match=words):
-        TiledServer.start(TiledSettings.local(tmp_path), tmp_path, "key", timeout=timeout)
+        TiledServer.start(TiledSettings.local(tmp_path), tmp_path, KEY, timeout=timeout)
 
 
 def test_the_profile_holds_no_key(tmp_path):
@@ -202,6 +213,7 @@ def test_spawned_programs_leave_their_words_and_are_ended(tmp_path):
 
 def test_modules_are_light():
     names = ("log", "logfile", "status", "settings", "lifeline", "writer", "server", "profile", "catalogue", "analysis")
+    names += ("consumers.keys", "consumers.follow")
     code = "import sys, " + ", ".join(f"sdl_bluesky.data.{name}" for name in names)
     code += "; print(sorted({'tiled', 'pandas', 'dask', 'xarray', 'bluesky'} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
