@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
         choices=["sputter", "rbs", "mocvd", "all"],
         default="sputter",
         help="sputter: learn two sources, deposit and map a film; rbs: the same, and the film is measured by RBS; "
-        "mocvd: grow layers to two wavelengths; all: rbs, then mocvd in the folder's part mocvd/ (%(default)s)",
+        "mocvd: grow layers to two wavelengths; all: the three at once, each in its part of the folder (%(default)s)",
     )
     demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for everything it makes (%(default)s)")
     demo.add_argument(
@@ -44,6 +44,8 @@ def add(commands: Commands) -> None:
 def _demo(options: argparse.Namespace) -> int:
     if options.target is not None and options.what != "sputter":
         raise OutOfRange("--target belongs to `sdl demo sputter`: leave it out, or demonstrate sputter")
+    if options.what == "all":
+        return _all(options)
     if options.target is not None:
         from sdl_bluesky.demo import target
 
@@ -67,10 +69,15 @@ def _demo(options: argparse.Namespace) -> int:
     say(f"sdl demo {options.what}: {what} at {speed:g} x real time, data in {options.out}/")
     summary = run_demo(options.out, speed, options.seed, say, Progress())
     show_summary(summary, options.out)
-    if options.what == "all":
-        from sdl_bluesky.demo import growth
+    say(f"done in {time.monotonic() - began:.0f} s")
+    return 0
 
-        out, fast = options.out / "mocvd", REACTOR_SPEED if options.speed is None else options.speed
-        show_summary(growth.run_demo(out, fast, options.seed, say, Progress()), out)
+
+def _all(options: argparse.Namespace) -> int:
+    from sdl_bluesky.demo.all_labs import LABS, run_all
+
+    began = time.monotonic()
+    say(f"sdl demo all: {', '.join(LABS)} at once, data in {options.out}/")
+    show_summary(run_all(options.out, options.speed, options.seed, say), options.out)
     say(f"done in {time.monotonic() - began:.0f} s")
     return 0

@@ -43,16 +43,10 @@ def test_the_word_chooses_the_demonstration(called, words, name, capsys):
     assert ("0.77" in shown) == (name == "rbs")
 
 
-def test_layers_are_grown_alone_and_with_all(called, capsys):
+def test_layers_are_grown(called, capsys):
     assert main(["demo", "mocvd", "--out", "there", "--speed", "50", "--seed", "4"]) == 0
     assert called == [("growth", "there", 50.0, 4)]
     assert "1182.2" in capsys.readouterr().out
-    called.clear()
-    assert main(["demo", "all", "--out", "there", "--speed", "50", "--seed", "4"]) == 0
-    assert called == [("rbs", "there", 50.0, 4), ("growth", "there/mocvd", 50.0, 4)]
-    shown = capsys.readouterr().out
-    assert "0.77" in shown
-    assert "1182.2" in shown
 
 
 def test_another_word_is_refused(called):
