@@ -5,15 +5,14 @@ A program that is missing is an error that says what to install, never a skipped
 
 from __future__ import annotations
 
-import atexit
 import functools
 import glob
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -25,15 +24,23 @@ from sdl_bluesky.data.settings import TiledSettings
 READY_WITHIN_S = 30.0
 OWNER = "tiled"
 KINDS = ("sqlite", "postgresql")
+WATCH = """
+import os, shutil, signal, sys
+sys.stdin.read()  # until the test process has ended, however that came
+for pid in map(int, sys.argv[2:]):
+    os.kill(pid, signal.SIGINT)  # at SIGTERM PostgreSQL would wait for its clients
+shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
 
 
 @dataclass(frozen=True)
 class Facility:
-    """Where the servers answer."""
+    """Where the servers answer; the watcher ends them when this process, and with it the watcher's input, has ended."""
 
     postgresql: str
     redis: str
     programs: Path
+    watcher: subprocess.Popen[bytes]
 
     def database(self) -> str:
         """Make a new database; returns "OWNER@host:port/name"."""
@@ -74,7 +81,6 @@ def facility() -> Facility:
     redis_server = program("redis-server")
     programs = program("initdb", "/usr/lib/postgresql/*/bin/initdb").resolve().parent
     folder = Path(tempfile.mkdtemp(prefix="sdl-facility-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     account = nobody_special()
     if account:
         owner = pwd.getpwnam("postgres")
@@ -90,16 +96,19 @@ def facility() -> Facility:
     postgres += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     redis = [redis_server, "--port", str(ports[1]), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with log.open("w") as output:
-        for command, who in ((postgres, account), (redis, {})):
-            server = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output, **who)
-            atexit.register(_end, server)
+        servers = [
+            subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output, **who)
+            for command, who in ((postgres, account), (redis, {}))
+        ]
+    watch = [sys.executable, "-c", WATCH, str(folder), *(str(process.pid) for process in servers)]
+    watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
     _await(("127.0.0.1", ports[1]), log)
     ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(ports[0])]
     deadline = time.monotonic() + READY_WITHIN_S
     while subprocess.run(ready, check=False).returncode != 0:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
-    return Facility(f"127.0.0.1:{ports[0]}", f"redis://127.0.0.1:{ports[1]}", programs)
+    return Facility(f"127.0.0.1:{ports[0]}", f"redis://127.0.0.1:{ports[1]}", programs, watcher)
 
 
 def _await(address: tuple[str, int], log: Path) -> None:
@@ -111,15 +120,6 @@ def _await(address: tuple[str, int], log: Path) -> None:
         except OSError:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    server.send_signal(signal.SIGINT)  # at SIGTERM PostgreSQL would wait for its clients
-    try:
-        server.wait(5)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
 
 
 def settings_of(kind: str, folder: Path) -> TiledSettings:

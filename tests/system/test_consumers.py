@@ -15,6 +15,7 @@ import bluesky.preprocessors as bpp
 import httpx
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 import yaml
 from _catalogue import KEY, Lab
@@ -282,8 +283,6 @@ def writes(folder):
 
 
 def table_schema(frame):
-    import pyarrow
-
     return pyarrow.Table.from_pandas(frame).schema
 
 
@@ -399,7 +398,8 @@ def test_a_lab_file_alone_puts_the_catalogue_on_the_servers_of_a_facility(tmp_pa
     lab = yaml.safe_load(default_lab_path().read_text()) | {"catalogue": catalogue}
     (tmp_path / "lab.yml").write_text(yaml.safe_dump(lab))
     with open_catalogue(tmp_path / "lab.yml", tmp_path / "first") as client:
-        client["analysis"].write_table(pd.DataFrame({"x": [1.0, float("nan")]}), key="kept")
+        rows = pyarrow.table({"x": [1.0, float("nan")]})
+        client["analysis"].create_appendable_table(rows.schema, key="kept").append_partition(0, rows)
         first = identity(client)
     assert [path.name for path in (tmp_path / "first" / "tiled").glob("*.db")] == ["keys.db"]
     with open_catalogue(tmp_path / "lab.yml", tmp_path / "second") as client:
