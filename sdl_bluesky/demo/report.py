@@ -53,7 +53,7 @@ def write_report(path: Path | str, summary: Mapping[str, Any], client: Container
     parts.append(target_section(start.get("campaign_file") or {}, steps, summary))
     parts.append(_composition(client, campaign, best_run(steps)))
     parts.append(measured_film(client, campaign))
-    parts.append(others_section(*recall(client, campaign)))
+    parts.append(_others(client, campaign))
     parts.append(_provenance(client, campaign, sources, [str(run.item["id"]) for run in runs], steps))
     title = str(start.get("campaign_name") or start.get("sample") or "Campaign")
     made = datetime.fromtimestamp(float(start["time"]), UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -99,6 +99,13 @@ def _summary(summary: Mapping[str, Any]) -> str:
 
 def _is_learning(step: Mapping[str, Any]) -> bool:
     return str(step["stage"]).startswith(LEARN)
+
+
+def _others(client: Container, campaign: str) -> str:
+    try:
+        return others_section(*recall(client, campaign))
+    except CatalogueError as fault:
+        return _missing("What others would have picked", fault)
 
 
 def _missing(title: str, fault: CatalogueError) -> str:

@@ -54,7 +54,10 @@ def recall(client: Container, campaign: str) -> tuple[CampaignFile, History]:
         LabFileError: the recorded campaign file cannot be read.
     """
     chain = campaign_chain(client, campaign)
-    spec = CampaignFile.from_document(dict(start_of(chain[0])["campaign_file"]))
+    start = start_of(chain[0])
+    if "campaign_file" not in start:
+        raise CatalogueError(f"campaign {campaign} does not say what it was: its start document has no campaign_file")
+    spec = CampaignFile.from_document(dict(start["campaign_file"]))
     history = History(campaign, str(chain[-1].item["id"]))
     told = decisions(client, campaign)
     # what every sensor read is needed where films are designed; an agent learns from the rows of the decisions

@@ -89,6 +89,8 @@ def running_queue(place: Place, redis: int) -> Iterator[Queue]:
         api.wait_for_idle(timeout=90)
         assert api.status()["worker_environment_exists"], manager.text
         yield Queue(place, manager, api, control)
+        api.send_request(method="manager_stop", params={"option": "safe_off"})
+        manager.process.wait(60)
     finally:
         api.close()
         manager.end()

@@ -363,7 +363,7 @@ def test_a_report_names_what_is_missing(lab, done, tmp_path):
     uid = run_one(lab, empty())
     assert analyse_run(lab.client, uid) == []
     text = write_report(tmp_path / "r.html", {}, lab.client, uid).read_text()
-    assert text.count("Not in the catalogue") == 2
+    assert text.count("Not in the catalogue") == 3
     with pytest.raises(CatalogueError, match="no campaign"):
         write_report(tmp_path / "r.html", {}, lab.client, "nothing")
 

@@ -171,7 +171,11 @@ def _outcome(item: Mapping[str, Any], plan: str, failed_is_fine: bool) -> Done:
     runs = tuple(str(uid) for uid in result["run_uids"])
     if result["exit_status"] == "completed" or failed_is_fine:
         return Done(str(item["item_uid"]), runs)
-    fault = typed_fault(str(result["traceback"]), f"{plan} ended as {result['exit_status']}: {result['msg']}")
+    otherwise = (
+        f"{plan} ended as {result['exit_status']} ({result['msg']}): look at the machine and the queue server, then "
+        "`sdl campaign resume` goes on"
+    )
+    fault = typed_fault(str(result["traceback"]), otherwise)
     fault.run_uid = runs[-1] if runs else ""  # type: ignore[attr-defined]
     raise fault
 
