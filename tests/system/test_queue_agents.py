@@ -92,6 +92,11 @@ def recorded(queue: Queue, sample: str) -> list[dict[str, Any]]:
     return decisions(client, campaign_of(queue, sample))
 
 
+def settled(queue: Queue) -> bool:
+    status = queue.api.status(reload=True)
+    return status["manager_state"] == "idle" and status["running_item_uid"] is None
+
+
 def outcomes(queue: Queue, sample: str) -> list[str]:
     """What became of the steps of a campaign that have arrived."""
     try:
@@ -192,12 +197,14 @@ def test_a_lost_environment_is_noticed_at_once_and_the_campaign_can_go_on(queue:
     file = {**SPUTTER, "name": "nickel", "sample": "nickel", "learn": {"ni": {"experiments": 2}}}
     (queue.place.folder / "nickel.yml").write_text(yaml.safe_dump(file))
     agent = start(queue, "run", "nickel.yml")
-    wait_for("it runs", lambda: queue.api.status(reload=True)["manager_state"] != "idle", 60.0)
+    wait_for("it runs", lambda: queue.api.status(reload=True)["re_state"] == "running", 60.0)
     queue.api.environment_destroy()
     begin = time.monotonic()
     assert agent.process.wait(30) == 1, agent.text
     assert time.monotonic() - begin < 20.0  # five seconds to notice, and what the end of a process takes
     assert "sdl campaign resume" in agent.text
+    wait_for("the manager has settled", lambda: settled(queue), 60.0)
     queue.api.environment_open()  # the lab's services had died with the worker that had started them
     queue.api.wait_for_idle(timeout=90)
+    assert queue.api.status(reload=True)["worker_environment_exists"], queue.manager.text
     wait_for("the decision of the dead agent arrives", lambda: outcomes(queue, "nickel") == ["aborted"], 30.0)
