@@ -12,6 +12,7 @@ from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.inference.design import sobol
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.decision import FIELDS, STREAM, Decision
+from sdl_bluesky.plans.history import row_of
 from sdl_bluesky.plans.record import Field, Record
 from sdl_bluesky.plans.step import RUN_KEY
 from sdl_bluesky.plans.stubs import keyed, recorded
@@ -63,7 +64,7 @@ def recorded_campaign(engine: RunEngine, runs: int) -> tuple[str, str]:
                 decision = Decision(number, f"learn:{source}", "sobol", f"{source}-{number}", point, list(made[-9:]))
                 uid, data = yield from _experiment(source, decision, opened[0])
                 made.append(uid)
-                _, values = decision.closed("success", uid, row={"rate": data["qcm1_rate"]}, data=data)
+                _, values = decision.closed("success", uid, row=row_of(data, source, "qcm1", decision.suggestion_id))
                 record.put(values)
                 yield from keyed(_event(record), RUN_KEY)
 
