@@ -20,6 +20,11 @@ from sdl_bluesky.errors import CampaignError, ServiceError, UnknownName
 _REQUEST, _ANSWER = ".request.json", ".answer.json"
 
 
+def key_of(campaign: str, step: int) -> str:
+    """Name of a step at the desk."""
+    return f"{campaign}-{step}"
+
+
 @dataclass(frozen=True)
 class Request:
     """A step that waits for a person.
@@ -48,7 +53,7 @@ class Request:
     @property
     def key(self) -> str:
         """Its name at the desk."""
-        return f"{self.campaign}-{self.step}"
+        return key_of(self.campaign, self.step)
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,10 @@ class Desk:
             return None
         return Answer(**{field.name: found[field.name] for field in fields(Answer)})
 
-    def clear(self, request: Request) -> None:
-        """Take request and answer off the desk."""
+    def clear(self, key: str) -> None:
+        """Take a request and its answer off the desk."""
         for kind in (_REQUEST, _ANSWER):
-            self._path(request.key, kind).unlink(missing_ok=True)
+            self._path(key, kind).unlink(missing_ok=True)
 
     def waiting(self) -> list[Request]:
         """Requests without an answer whose time has not run out, oldest first."""

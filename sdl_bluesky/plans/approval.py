@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
-from sdl_bluesky.data.approvals import Answer, Request
+from sdl_bluesky.data.approvals import Answer, Request, key_of
 from sdl_bluesky.errors import NotApproved, Vetoed
 from sdl_bluesky.plans.decision import Decision
 from sdl_bluesky.plans.policy import Policy
@@ -31,7 +31,7 @@ class Asks(Protocol):
 
     def answer(self, request: Request) -> Answer | None: ...  # noqa: D102
 
-    def clear(self, request: Request) -> None: ...  # noqa: D102
+    def clear(self, key: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Approval:
             yield from bps.sleep(_LOOK_S)
             answer = self.desk.answer(request)
         if answer is None:
-            self.desk.clear(request)
+            self.desk.clear(request.key)
             raise NotApproved(
                 f"step {decision.step} ({decision.stage}) waited {self.policy.wait_s:g} s for an approval and nobody "
                 f"answered: it was not begun; `sdl campaign resume {campaign}` asks again"
@@ -89,4 +89,4 @@ class Approval:
 
     def done(self, decision: Decision, campaign: str) -> None:
         """Take the request off the desk, once the decision is written."""
-        self.desk.clear(Request(campaign, decision.step, decision.stage, decision.suggestion_id, {}, {}, "", 0.0, 0.0))
+        self.desk.clear(key_of(campaign, decision.step))

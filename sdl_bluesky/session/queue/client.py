@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdl_bluesky import errors
-from sdl_bluesky.errors import InterlockTripped, PlasmaError, SDLError, ServiceError, ServiceMissing
+from sdl_bluesky.errors import PlasmaError, SDLError, ServiceError, ServiceMissing
 
 log = logging.getLogger(__name__)
 
@@ -196,9 +196,7 @@ def typed_fault(traceback: str, otherwise: str) -> SDLError:
         lit, out = (_number(text) for text in seen.groups()) if seen else (None, None)
         return PlasmaError(message, lit_pressure_mTorr=lit, out_pressure_mTorr=out)
     kind = getattr(errors, name, None)
-    if kind in (errors.WeakSignal, errors.OutOfRange, errors.CampaignError, errors.DeviceError, InterlockTripped):
-        return kind(message)
-    if isinstance(kind, type) and issubclass(kind, errors.DeviceError):
+    if isinstance(kind, type) and issubclass(kind, (errors.DeviceError, errors.WeakSignal, errors.OutOfRange)):
         return kind(message)
     return ServiceError(f"{name}: {message}")
 
