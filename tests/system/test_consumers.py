@@ -148,15 +148,6 @@ class Consumer:
         soon(f"{kind} {number}", lambda: len(self.of(kind)) >= number)
 
 
-@pytest.fixture(scope="module")
-def warm(lab, reader):
-    """Every process has done this once: what is imported at first use is no part of a delay."""
-    with Campaign(lab) as campaign:
-        campaign.decide()
-    a_map(lab.client, campaign.uid)
-    soon("news", lambda: len(list(follow(reader, campaign.uid, wait=False))) == 3)
-
-
 def a_map(client, campaign, value=0.5):
     axes = {"element": np.array(["Cu", "Sn"]), "x": np.linspace(-1, 1, 3)}
     arrays = {"composition": np.full((2, 3), value), **axes}
@@ -165,21 +156,16 @@ def a_map(client, campaign, value=0.5):
     return write_analysis(client, "composition", arrays, dims, about | {"parameters": {"value": value}})
 
 
-def test_each_decision_and_map_is_told_within_a_second(lab, reader, warm):
+def test_each_decision_and_map_is_told_as_it_comes(lab, reader):
     with Campaign(lab) as campaign, Consumer(reader, campaign.uid) as consumer:
-        late = []
         for number in range(1, 5):
             campaign.decide()
             consumer.wait("decision", number)
-            late.append(consumer.told[-1][0] - campaign.times[-1])
         key = a_map(lab.client, campaign.uid)
-        written = time.time()
         consumer.wait("result", 1)
-        late.append(consumer.told[-1][0] - written)
         a_map(lab.client, "another campaign")
         campaign.__exit__()
         consumer.wait("end", 1)
-        assert max(late) < 1.0, late
     decisions = consumer.of("decision")
     assert [news.content["d_step"] for news in decisions] == [1, 2, 3, 4]
     assert [news.content["d_outcome_row"] for news in decisions] == [{"rate": n / 3} for n in range(4)]
