@@ -38,7 +38,11 @@ class Course:
 
     def ask(self, seconds: float) -> Status:
         """Something takes so long to be seen: one tick at least. Times asked for together pass together."""
-        self._pending = max(self._pending, self.tick_s * max(1, math.ceil(seconds / self.tick_s - 1e-9)))
+        return self.ticks(max(1, math.ceil(seconds / self.tick_s - 1e-9)))
+
+    def ticks(self, count: float) -> Status:
+        """Something is seen after so many ticks, in the mean."""
+        self._pending = max(self._pending, self.tick_s * count)
         return done()
 
     def hold(self, seconds: float) -> Status:
@@ -82,6 +86,7 @@ class Knob:
         limits: lowest and highest value; None for words.
         travel: seconds from one value to another.
         near: how close is there, as (absolute, relative).
+        turn: of words: ticks until another one is seen, in the mean.
     """
 
     parent = None
@@ -95,10 +100,11 @@ class Knob:
         travel: Callable[[float, float], float] = lambda old, new: 0.0,
         near: tuple[float, float] = (0.0, 0.0),
         position: Any = 0.0,
+        turn: float = 1.0,
     ) -> None:
         self.name, self.egu, self.own_limits, self.position = name, unit, limits, position
         self.atol, self.rtol = near
-        self._course, self._travel = course, travel
+        self._course, self._travel, self._turn = course, travel, turn
 
     def check_value(self, value: Any, **_: Any) -> None:
         """Raise OutOfRange if it is no number, or beyond the limits."""
@@ -116,7 +122,7 @@ class Knob:
         self.check_value(value)
         old, self.position = self.position, value
         if isinstance(value, str) or isinstance(old, str):
-            return self._course.ask(0.0)
+            return done() if value == old else self._course.ticks(self._turn)
         if abs(old - value) <= self.atol + self.rtol * abs(value):
             return done()
         return self._course.ask(self._travel(old, value))

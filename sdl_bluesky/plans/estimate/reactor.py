@@ -17,35 +17,43 @@ from sdl_bluesky.plans.estimate.chamber import RehearsedClock
 from sdl_bluesky.plans.estimate.course import Course, Knob, Reading, done
 from sdl_bluesky.plans.estimate.habits import Habits
 
+VALVE = 0.25
+"""Ticks; its readback is often at hand before anybody asks."""
 RAMPS_DEGC_S = (0.0, 100.0)
 
 
 class RehearsedSusceptor:
-    """Heats at its ramp, cools as it can."""
+    """Heats at its ramp; without heater it cools all the time."""
 
     def __init__(self, course: Course, spec: MOCVDSpec, habits: Habits) -> None:
         self._course, self._habits = course, habits
         self.interruptions = 0
-        self.degC = habits.ambient_degC
+        self._heated, self._degC, self._since_s = False, habits.ambient_degC, 0.0
         self.ramp = Knob(course, "susceptor_ramp", "degC/s", RAMPS_DEGC_S, position=1.0)
         self.temperature = _Heater(self, course, spec)
 
+    @property
+    def degC(self) -> float:
+        """Now."""
+        if self._heated:
+            return self._degC
+        ambient = self._habits.ambient_degC
+        return ambient + (self._degC - ambient) * math.exp(-(self._course.now_s - self._since_s) / self._habits.cool_s)
+
     def heat(self, degC: float) -> Status:
-        """Go there."""
-        if degC <= 0:
-            return self._course.ask(0.0)
-        seconds = abs(degC - self.degC) / self.ramp.position + self._habits.lag_s
-        self.degC = degC
-        return self._course.ask(seconds)
+        """Go there; zero switches the heater off."""
+        now = self.degC
+        self._heated, self._degC, self._since_s = degC > 0, degC if degC > 0 else now, self._course.now_s
+        return self._course.ask(abs(degC - now) / self.ramp.position + self._habits.lag_s) if degC > 0 else done()
 
     def until_below(self, degC: float, **_: Any) -> Status:
         """Cool down."""
-        ambient = self._habits.ambient_degC
-        if self.degC < degC:
-            return self._course.ask(0.0)
-        seconds = self._habits.cool_s * math.log((self.degC - ambient) / (degC - ambient))
-        self.degC = degC
-        return self._course.ask(seconds)
+        now, ambient = self.degC, self._habits.ambient_degC
+        return (
+            done()
+            if now < degC
+            else self._course.ask(self._habits.cool_s * math.log((now - ambient) / (degC - ambient)))
+        )
 
     def read(self) -> dict[str, Any]:
         """Nothing that a rehearsal needs."""
@@ -80,8 +88,8 @@ class RehearsedReactor:
             return SimpleNamespace(
                 name=name,
                 flow=flow,
-                valve=Knob(course, f"{name}_valve", position="Vent"),
-                arm=Knob(course, f"{name}_arm", position="No"),
+                valve=Knob(course, f"{name}_valve", position="Vent", turn=VALVE),
+                arm=Knob(course, f"{name}_arm", position="No", turn=VALVE),
                 interruptions=0,
                 read=dict,
             )
@@ -123,7 +131,7 @@ class RehearsedReactor:
         pressure = Knob(
             course, "pressure", "mbar", spec.pressure_mbar, lambda old, new: 3.0 * habits.line_s, near, 20.0
         )
-        return SimpleNamespace(rotation=rotation, pressure=pressure, until_at_rest=lambda: course.ask(0.0), read=dict)
+        return SimpleNamespace(rotation=rotation, pressure=pressure, until_at_rest=done, read=dict)
 
     def wait_until_settled(self, timeout_s: float = 2.0) -> bool:
         """It always is."""
@@ -151,14 +159,13 @@ class RehearsedReactor:
 
     def _unload(self) -> Status:
         self.wafer = 0
-        return self.course.ask(0.0)
+        return self.course.ticks(VALVE)
 
     def _shut(self) -> Status:
-        for name in LINES:
-            self.lines[name].valve.position, self.lines[name].flow.position = "Vent", 0.0
-        spinning = self.vessel.rotation.position
-        self.vessel.rotation.position = 0.0
-        return self.course.ask(spinning / self.habits.rotation_rpm_s)
+        shut = all(v.valve.position == "Vent" and not v.flow.position for v in self.lines.values())
+        for line in self.lines.values():
+            line.valve.position, line.flow.position = "Vent", 0.0
+        return done() if shut else self.course.ask(self.course.tick_s)
 
 
 class _Procedure:

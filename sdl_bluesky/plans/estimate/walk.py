@@ -18,6 +18,8 @@ from bluesky.utils import FailedStatus, Msg, MsgGenerator
 from sdl_bluesky.plans.estimate.course import Course
 
 T = TypeVar("T")
+BASELINE_TICKS = 1.5
+"""Everything is read once when a run begins, with readings that are of one moment."""
 PATIENCE_S = 20.0
 """Real seconds in which a device of a rehearsal must be done."""
 
@@ -110,6 +112,8 @@ class Walk:
         self._open[message.run] = (dict(message.kwargs), self.course.now_s, dict(self.course.used), thought)
         if message.run is not None:
             self._ended = now
+        else:
+            self.course.run(BASELINE_TICKS * self.course.tick_s)
         return uid
 
     def _closed(self, message: Msg) -> None:
