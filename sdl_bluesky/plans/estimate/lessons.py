@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdl_bluesky.data.campaigns import start_of, stop_of
-from sdl_bluesky.data.catalogue import find_runs
+from sdl_bluesky.data.catalogue import find_run, find_runs, read_table
 from sdl_bluesky.plans.estimate.growth import ReactorBench, regrown
 from sdl_bluesky.plans.estimate.habits import Habits, Learned
 from sdl_bluesky.plans.estimate.rehearsal import Bench, again
@@ -25,6 +26,9 @@ TIMED = 8
 """Of these, runs that are rehearsed to compare times."""
 LEAST_SPREAD = 0.03
 LEAST_FLOWS = 4
+LEAST_ROWS = 10
+HEARD = 4
+"""Runs whose rows are read."""
 TOGETHER = ("measure_total", "cosputter")
 
 
@@ -34,7 +38,7 @@ def learn_chamber(bench: Bench, client: Container, lab_sha256: str, sources: Ite
     runs += [run for plan in TOGETHER for run in _newest(client, plan)]
     if not runs:
         return bench
-    habits = replace(bench.habits, **_pump(bench, runs), **_crystals(bench, runs))
+    habits = replace(bench.habits, **_pump(bench, runs), **_crystals(bench, runs), **_noise(bench, client, runs))
     habits = replace(habits, rates=_rates(replace(bench, habits=habits), runs))
     habits = replace(habits, **_beam(client), films=_films(client))
     bench = replace(bench, habits=habits)
@@ -126,6 +130,30 @@ def _crystals(bench: Bench, runs: Sequence[Told]) -> dict[str, float]:
                 found.append((qcm.f0_Hz - float(frequency)) / (1.0 - float(life) / 100.0))
     good = [k for k in found if np.isfinite(k) and k > 0]
     return {"life_Hz": float(np.median(good))} if good else {}
+
+
+def _noise(bench: Bench, client: Container, runs: Sequence[Told]) -> dict[str, float]:
+    """Noise of a frequency reading, from the rows of the newest rate measurements."""
+    names = [f"{qcm.name}_frequency" for qcm in bench.spec.qcms]
+    measured = sorted((k for k in runs if k.start["plan_name"] == "measure_rate"), key=lambda k: float(k.start["time"]))
+    found = []
+    for run in measured[-HEARD:]:
+        table = read_table(find_run(client, str(run.start["uid"])), "qcm")
+        found += [scatter(table[name].to_numpy(dtype=float)) for name in names if name in table]
+    good = [k for k in found if np.isfinite(k) and k > 0]
+    return {"noise_Hz": float(np.median(good))} if good else {}
+
+
+def scatter(readings: NDArray[np.float64]) -> float:
+    """Standard deviation of readings [n] about a line that bends in a few places; NaN with too few of them.
+
+    Second differences do not know a line, and their median does not know the bends; of independent readings with
+    deviation s they have the deviation s sqrt(6).
+    """
+    bends = np.diff(readings, 2)
+    if len(bends) < LEAST_ROWS:
+        return float("nan")
+    return float(1.4826 * np.median(np.abs(bends - np.median(bends))) / 6.0**0.5)
 
 
 def _beam(client: Container) -> dict[str, float]:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sdl_bluesky.plans.estimate.amounts import Amount, Estimate
 from sdl_bluesky.plans.estimate.habits import Habits
-from sdl_bluesky.plans.estimate.lessons import _crystals, _pump, _rates, _timed
+from sdl_bluesky.plans.estimate.lessons import _crystals, _pump, _rates, _timed, scatter
 from sdl_bluesky.plans.estimate.rehearsal import Bench
 from sdl_bluesky.plans.estimate.used import Told, Used, beside, growth_flows, sputter_use
 from sdl_bluesky.session.lab import load_lab
@@ -90,3 +92,14 @@ def test_times_are_corrected_by_those_of_earlier_runs() -> None:
     assert found.factor == pytest.approx(1.1)
     assert found.runs == 3
     assert _timed(Habits(), "times", [], []) == Habits()
+
+
+@given(st.floats(-50.0, 50.0), st.floats(-50.0, 50.0), st.integers(0, 2**32 - 1))
+def test_the_noise_of_readings_is_found_whatever_they_drift(before: float, after: float, seed: int) -> None:
+    noise = 0.02 * np.random.default_rng(seed).standard_normal(400)
+    drift = np.concatenate([before * np.arange(200), 200 * before + after * np.arange(200)])
+    assert scatter(6e6 + drift + noise) == pytest.approx(0.02, rel=0.25)
+
+
+def test_a_handful_of_readings_tells_no_noise() -> None:
+    assert np.isnan(scatter(np.arange(8.0)))
