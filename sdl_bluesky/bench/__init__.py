@@ -24,6 +24,7 @@ BENCHES: Mapping[str, str] = {
     "reactive": "sdl_bluesky.bench.reactive",
     "campaign": "sdl_bluesky.bench.campaign",
     "data": "sdl_bluesky.bench.data",
+    "kills": "sdl_bluesky.bench.kills",
 }
 """The module of each study."""
 WITH_FIGURES = ("balm",)

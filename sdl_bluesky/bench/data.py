@@ -6,6 +6,8 @@ long after the last document the catalogue was complete.
 
 `suggestion_s`: an agent chooses, with all that it knows to be fitted first. `resume_s`: from the catalogue to the next point
 of a campaign of many runs: its documents are read, its agents are rebuilt and asked. `read_s`: the reading alone.
+
+`delay_s`, `worst_delay_s`: from a decision, or a new map, to the moment at which a consumer is told (`bench.data_news`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdl_bluesky.agents import BALMAgent, PIBOAgent
 from sdl_bluesky.bench.data_campaign import RUNS_A_SOURCE, SOURCES, many_events, recorded_campaign
+from sdl_bluesky.bench.data_news import news_rows
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.log import DocumentLog
 from sdl_bluesky.data.server import TiledServer
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 SEEDS = 5
 """Pairs of runs, with and without log and catalogue."""
 EVENTS = 3000
+NEWS = 20
+"""Decisions, and maps, of which a consumer is told."""
 _KEY = "0123456789abcdef"
 _PATIENCE_S = 300.0
 
@@ -64,6 +69,9 @@ def run(seeds: int | None, quick: bool, tell: Tell) -> list[Row]:
         runs = 5 if quick else RUNS_A_SOURCE
         tell(f"a campaign of {runs * len(SOURCES)} runs")
         rows.append(_resume(place, runs, repeats))
+        news = 4 if quick else NEWS
+        tell(f"a consumer is told of {news} decisions and {news} maps")
+        rows += news_rows(_engine(), place.log, place.client, news)
     return rows
 
 

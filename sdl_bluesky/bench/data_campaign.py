@@ -66,7 +66,7 @@ def recorded_campaign(engine: RunEngine, runs: int) -> tuple[str, str]:
                 made.append(uid)
                 _, values = decision.closed("success", uid, row=row_of(data, source, "qcm1", decision.suggestion_id))
                 record.put(values)
-                yield from keyed(_event(record), RUN_KEY)
+                yield from decision_event(record)
 
     start = {
         "plan_name": "run_campaign",
@@ -106,7 +106,12 @@ def _experiment(source: str, decision: Decision, campaign: str) -> MsgGenerator[
     return uid, values
 
 
-def _event(record: Any) -> MsgGenerator[None]:
-    yield from bps.create(name=STREAM)
-    yield from bps.read(record)
-    yield from bps.save()
+def decision_event(record: Any) -> MsgGenerator[None]:
+    """What the record of a decision holds, as an event of the campaign's run."""
+
+    def event() -> MsgGenerator[None]:
+        yield from bps.create(name=STREAM)
+        yield from bps.read(record)
+        yield from bps.save()
+
+    yield from keyed(event(), RUN_KEY)

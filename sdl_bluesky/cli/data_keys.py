@@ -24,6 +24,13 @@ def add(commands: Commands) -> None:
     make.add_argument(
         "--container", action="append", default=[], metavar="NAME", help="opens this container only (may be repeated)"
     )
+    make.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="opens what carries this tag only: a proposal, a sample, a campaign (may be repeated)",
+    )
     make.add_argument("--note", default="", help="for whom or for what it is")
     show = actions.add("keys", _show, "keys that are let in: beginning, end, what they open, last use, note")
     revoke = actions.add("revoke", _revoke, "let a key in no more")
@@ -48,8 +55,9 @@ def _make(options: argparse.Namespace) -> int:
 
     expires_s = duration_s(options.expires)
     with _catalogue(options) as client:
-        key = make_key(client, expires_s=expires_s, containers=options.container, note=options.note)
-    warn(f"key {key.name} reads {_opens(key)} until {_when(key.ends)}; it is shown this once:")
+        limits = {"containers": options.container, "tags": options.tag}
+        key = make_key(client, expires_s=expires_s, note=options.note, **limits)
+    warn(f"key {key.name} reads {opens(key)} until {_when(key.ends)}; it is shown this once:")
     say(key.secret)
     return 0
 
@@ -60,7 +68,7 @@ def _show(options: argparse.Namespace) -> int:
     with _catalogue(options) as client:
         for key in list_keys(client):
             may = "reads" if key.reads_only else "writes"
-            what = f"{may} {_opens(key)}"
+            what = f"{may} {opens(key)}"
             say(f"{key.name}  {_when(key.ends):16s}  {what:24s}  {_when(key.used):16s}  {key.note}".rstrip())
     return 0
 
@@ -74,8 +82,10 @@ def _revoke(options: argparse.Namespace) -> int:
     return 0
 
 
-def _opens(key: Key) -> str:
-    return "everything" if key.containers is None else ", ".join(key.containers)
+def opens(key: Key) -> str:
+    """What a key opens, in words."""
+    where = "everything" if key.containers is None else ", ".join(key.containers)
+    return f"{where} of {', '.join(key.tags)}" if key.tags else where
 
 
 def _when(moment: datetime | None) -> str:

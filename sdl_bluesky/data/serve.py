@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sdl_bluesky.data.lifeline import end_with
+from sdl_bluesky.errors import ServiceError
 
 LINGER_S = 3.0
 KEY_VARIABLE = "SDL_LAB_KEY"  # as in `server`, which is not imported: it has no part in this process
@@ -71,7 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     one_statement_at_a_time()
     remember_keys()
-    asyncio.run(prepare_keys(str(settings.database.uri if settings.database else ""), os.environ[KEY_VARIABLE]))
+    try:
+        asyncio.run(prepare_keys(str(settings.database.uri if settings.database else ""), os.environ[KEY_VARIABLE]))
+    except ServiceError as error:
+        raise SystemExit(str(error)) from error
     app = build_app_from_config(settings)
     config = uvicorn.Config(app, log_config=LOGGING_CONFIG, access_log=False, timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.fd)])

@@ -14,7 +14,7 @@ from typing import Any
 
 EXPORTER = "bluesky_tiled_plugins.exporters:json_seq_exporter"
 AUTHENTICATOR = "sdl_bluesky.data.consumers.access:KeysOnly"
-ACCESS_POLICY = "sdl_bluesky.data.consumers.access:Containers"
+ACCESS_POLICY = "sdl_bluesky.data.consumers.access:Limited"
 
 
 @dataclass(frozen=True)

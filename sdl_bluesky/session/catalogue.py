@@ -23,7 +23,9 @@ def tiled_settings(lab: LabFile, home: Home, port: int = 0) -> TiledSettings:
     """What the Tiled server of a lab is made of: databases that its file names, else files in the data folder."""
     local, part = TiledSettings.local(home.tiled, port=port), lab.catalogue
     storage = (local.storage[0], part.tables) if part.tables else local.storage
-    return TiledSettings(part.catalog or local.catalog, storage, part.streaming_cache, port=port)
+    return TiledSettings(
+        part.catalog or local.catalog, storage, part.streaming_cache, port=port, keys=part.keys or local.keys
+    )
 
 
 @contextmanager

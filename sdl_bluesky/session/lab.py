@@ -10,7 +10,7 @@ import hashlib
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,20 +18,13 @@ from sdl_bluesky.data.yamlfile import read_yaml
 from sdl_bluesky.errors import LabFileError
 from sdl_bluesky.physics.quantity import Seconds
 from sdl_bluesky.session.lab_approval import ApprovalPart
+from sdl_bluesky.session.lab_catalogue import CataloguePart
 from sdl_bluesky.session.lab_chamber import ChamberPart
 from sdl_bluesky.session.lab_mocvd import MOCVDPart
 from sdl_bluesky.session.lab_rbs import RBSPart
 from sdl_bluesky.session.part import EpicsPart, Part
 
-
-class CataloguePart(Part):
-    """The Tiled server. ``uri: auto`` starts an own one in the lab's folder; another one's key is in TILED_API_KEY."""
-
-    uri: str = "auto"
-    port: int | Literal["auto"] = "auto"
-    catalog: str | None = None
-    tables: str | None = None
-    streaming_cache: str = "memory"
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=64)]
 
 
 class TwinPart(Part):
@@ -51,6 +44,7 @@ class LabFile(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     prefix: str = Field(min_length=1)
     operator: str = ""
+    tags: tuple[Tag, ...] = ()
     epics: EpicsPart = EpicsPart()
     catalogue: CataloguePart = CataloguePart()
     twin: TwinPart | None = None
@@ -126,6 +120,10 @@ class LabFile(Part):
         left_out: dict[str, Any] = {name: True for name in ("rbs", "mocvd") if name not in self._others}
         if self.approval is None:
             left_out["approval"] = True
+        if not self.tags:
+            left_out["tags"] = True
+        if self.catalogue.keys is None:
+            left_out["catalogue"] = {"keys"}
         unsaid = {name for name in ("reactive", "target_numbers") if not getattr(self.chamber, name)}
         if unsaid:
             left_out["chamber"] = unsaid

@@ -18,6 +18,7 @@ def metadata_of(lab: LabFile) -> dict[str, Any]:
         "lab": lab.name,
         "lab_sha256": lab.sha256,
         "operator": lab.operator or getpass.getuser(),
+        **({"tags": list(lab.tags)} if lab.tags else {}),
         "geometry": lab.geometry(),
         "versions": {name: version(name) for name in RECORDED_VERSIONS},
     }

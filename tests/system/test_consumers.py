@@ -23,7 +23,12 @@ from _facility import KINDS, facility, settings_of
 from bluesky import RunEngine
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
+from tiled.client import from_uri
+from tiled.queries import Key
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as websocket
 
+from sdl_bluesky.bench.data_news import news_rows
 from sdl_bluesky.data.analysis import write_analysis
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.consumers.follow import follow
@@ -71,8 +76,8 @@ class Columns(Device):
 class Campaign:
     """A campaign run of a RunEngine in a thread; each call of `decide` makes one decision."""
 
-    def __init__(self, lab):
-        self.lab, self.uid, self.times = lab, "", []
+    def __init__(self, lab, **start):
+        self.lab, self.uid, self.times, self.start = lab, "", [], start
         self._asked, self._made, self._end = threading.Event(), threading.Event(), threading.Event()
         self._columns = Columns(name="d")
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -103,9 +108,8 @@ class Campaign:
         with DocumentLog(self.lab.log_dir) as log:
             RE.subscribe(log)
             RE.subscribe(self._note)
-            RE(self._plan())
+            RE(bpp.run_wrapper(self._plan(), md={"purpose": "campaign", **self.start}))
 
-    @bpp.run_decorator(md={"purpose": "campaign"})
     def _plan(self):
         while True:
             while not self._asked.is_set():
@@ -148,11 +152,11 @@ class Consumer:
         soon(f"{kind} {number}", lambda: len(self.of(kind)) >= number)
 
 
-def a_map(client, campaign, value=0.5):
+def a_map(client, campaign, value=0.5, **more):
     axes = {"element": np.array(["Cu", "Sn"]), "x": np.linspace(-1, 1, 3)}
     arrays = {"composition": np.full((2, 3), value), **axes}
     dims = {"composition": ("element", "x"), "element": ("element",), "x": ("x",)}
-    about = {"units": {"x": "mm"}, "derived_from": [campaign], "method": "test", "campaign": campaign}
+    about = {"units": {"x": "mm"}, "derived_from": [campaign], "method": "test", "campaign": campaign, **more}
     return write_analysis(client, "composition", arrays, dims, about | {"parameters": {"value": value}})
 
 
@@ -173,6 +177,18 @@ def test_each_decision_and_map_is_told_as_it_comes(lab, reader):
     assert [news.key for news in consumer.of("result")] == [key]
     assert consumer.of("result")[0].content["kind"] == "composition"
     assert [news.content["exit_status"] for news in consumer.of("end")] == ["success"]
+
+
+def test_the_study_of_news_makes_and_is_told_of_what_it_says(lab):
+    before = set(lab.client["analysis"])
+    rows = news_rows(RunEngine({}, call_returns_result=False, context_managers=[]), lab.log_dir, lab.client, 2)
+    assert [(row["method"], row["case"]) for row in rows] == [("news", "2 decisions"), ("news", "2 maps")]
+    assert all(0.0 < row["delay_s"] <= row["worst_delay_s"] for row in rows)
+    maps = [lab.client["analysis"][key] for key in set(lab.client["analysis"]) - before]
+    assert len(maps) == 3, "the first is not counted"
+    [campaign] = {one.metadata["campaign"] for one in maps}
+    told = [news.kind for news in follow(lab.client, campaign, wait=False)]
+    assert (told.count("decision"), told.count("result")) == (3, 3)
 
 
 def test_a_server_that_is_killed_loses_and_doubles_nothing_for_a_consumer(lab, reader):
@@ -374,11 +390,93 @@ def test_a_key_for_a_container_opens_nothing_else(lab, kept):
         make_key(lab.client, expires_s=HOUR_S, containers=["nowhere"])
 
 
+MINE, THEIRS = "proposal_7", "proposal-7"
+"""The one is the other to a database that takes _ for any letter."""
+MARK = "elderberry"
+"""Stands in everything of the other proposal."""
+TOPS = ("raw", "campaigns", "analysis")
+
+
+def experiment(client, uid, **start):
+    run = client["raw"].create_container(uid, metadata={"start": {"uid": uid, "time": 1.0, **start}})
+    run.write_array(np.arange(2.0), key="a")
+    return uid
+
+
+def heard(lab, key, path):
+    """What the server answers to somebody who wants to hear of a node."""
+    uri = f"{lab.server.uri.replace('http', 'ws')}/api/v1/stream/single/{path}"
+    try:
+        with websocket(uri, additional_headers={"Authorization": f"Apikey {key}"}):
+            return "told"
+    except InvalidStatus as refusal:
+        return refusal.response.status_code
+
+
+def crawl(lab, key, paths):
+    """All that reading routes say of some paths, as one text."""
+    routes = httpx.get(f"{lab.server.uri}/openapi.json").json()["paths"]
+    gets = [route.replace("{block}", "0") for route, verbs in routes.items() if "get" in verbs and "{path}" in route]
+    assert len(gets) > 15
+    asked = PARAMETERS | {"metadata": "start.mark", "counts": "true", "format": "application/json"}
+    headers = {"Authorization": f"Apikey {key}", "Connection": "close"}  # the server closes it itself after an error
+    with httpx.Client(base_url=lab.server.uri, headers=headers) as http:
+        return "".join(http.get(route.replace("{path}", path), params=asked).text for route in gets for path in paths)
+
+
+def test_a_key_for_a_tag_opens_what_carries_it_and_nothing_else(lab, reader):
+    """With Tiled's own client, by every reading route, and by websocket."""
+    with Campaign(lab, tags=[THEIRS], mark=MARK) as theirs:
+        theirs.decide()
+    own = experiment(lab.client, "e" * 36, tags=["another", MINE])
+    other = experiment(lab.client, "f" * 36, tags=[THEIRS], mark=MARK, sample=f"{MINE} and more")
+    results = [a_map(lab.client, "none", 0.1, run=own), a_map(lab.client, "none", 0.2, run=other, mark=MARK)]
+    secret = make_key(lab.client, expires_s=HOUR_S, tags=[MINE], note="tagged").secret
+    client = from_uri(f"{lab.server.uri}/api/v1", api_key=secret)
+    with Campaign(lab, sample=MINE) as mine, Consumer(client, mine.uid) as consumer:
+        mine.decide()
+        consumer.wait("decision", 1)
+        results.append(a_map(lab.client, mine.uid, 0.3))
+        consumer.wait("result", 1)
+        mine.__exit__()
+        consumer.wait("end", 1)
+        assert [heard(lab, secret, path) for path in ("", *TOPS)] == [403] * 4, "they tell of every run in them"
+        assert heard(lab, secret, f"campaigns/{mine.uid}") == "told"
+        assert heard(lab, secret, f"campaigns/{theirs.uid}") == 404
+    assert sorted(client) == sorted(TOPS)
+    seen = {name: sorted(client[name]) for name in TOPS}
+    assert seen == {"raw": [own], "campaigns": [mine.uid], "analysis": sorted([results[0], results[2]])}
+    assert client["raw"][own]["a"].read().tolist() == [0.0, 1.0]
+    assert len(client["raw"].search(Key("start.time") == 1.0)) == 1
+    for name, hidden in (("raw", other), ("campaigns", theirs.uid), ("analysis", results[1])):
+        with pytest.raises(KeyError):
+            client[name][hidden]
+    if lab.settings.catalog.startswith("sqlite"):  # routes know nothing of databases
+        assert MARK in crawl(lab, reader.context.api_key, ["raw", f"raw/{other}"])
+        assert MARK not in crawl(lab, secret, ["", *TOPS, f"raw/{other}", f"campaigns/{theirs.uid}/decision"])
+    with pytest.raises(CatalogueError, match="no campaign"):
+        next(follow(client, theirs.uid, wait=False))
+
+
+def test_tags_and_containers_limit_a_key_together(lab):
+    own = experiment(lab.client, "g" * 36, tags=["together"])
+    key = make_key(lab.client, expires_s=HOUR_S, tags=["together", "nobody's"], containers=["raw"])
+    client = from_uri(f"{lab.server.uri}/api/v1", api_key=key.secret)
+    assert {name: list(client[name]) for name in client} == {"raw": [own]}
+    listed = {one.name: one for one in list_keys(lab.client)}[key.name]
+    assert (listed.containers, listed.tags) == (("raw",), ("together", "nobody's"))
+    nothing = from_uri(
+        f"{lab.server.uri}/api/v1", api_key=make_key(lab.client, expires_s=HOUR_S, tags=["nobody's"]).secret
+    )
+    assert [len(nothing[name]) for name in TOPS] == [0, 0, 0]
+
+
 def test_a_lab_file_alone_puts_the_catalogue_on_the_servers_of_a_facility(tmp_path):
     servers = facility()
     catalogue = {
         "catalog": f"postgresql+asyncpg://{servers.database()}",
         "tables": f"postgresql://{servers.database()}",
+        "keys": f"postgresql://{servers.database()}",
         "streaming_cache": servers.redis,
     }
     lab = yaml.safe_load(default_lab_path().read_text()) | {"catalogue": catalogue}
@@ -386,11 +484,20 @@ def test_a_lab_file_alone_puts_the_catalogue_on_the_servers_of_a_facility(tmp_pa
     with open_catalogue(tmp_path / "lab.yml", tmp_path / "first") as client:
         rows = pyarrow.table({"x": [1.0, float("nan")]})
         client["analysis"].create_appendable_table(rows.schema, key="kept").append_partition(0, rows)
-        first = identity(client)
-    assert [path.name for path in (tmp_path / "first" / "tiled").glob("*.db")] == ["keys.db"]
+        first, key = identity(client), make_key(client, expires_s=HOUR_S)
+    assert list((tmp_path / "first" / "tiled").glob("*.db")) == []
     with open_catalogue(tmp_path / "lab.yml", tmp_path / "second") as client:
         assert identity(client) == first
+        assert key.name in {known.name for known in list_keys(client)}
+        assert identity(connect(str(client.context.api_uri), key.secret)) == first, "keys outlive the data folder"
         assert repr(client["analysis"]["kept"].read()["x"].tolist()) == "[1.0, nan]"
+
+
+def test_a_database_of_keys_that_is_not_there_is_named(tmp_path):
+    where = f"postgresql://tiled:secret@{facility().postgresql}/nowhere"
+    with pytest.raises(ServiceError, match=r"(?s)database of keys .*nowhere.*catalogue\.keys") as fault:
+        TiledServer.start(replace(settings_of("sqlite", tmp_path), keys=where), tmp_path, KEY)
+    assert "secret" not in str(fault.value)
 
 
 @pytest.mark.parametrize("expires_s", [float("nan"), float("inf"), 0.0, -1.0, 1e12])

@@ -1,4 +1,4 @@
-"""The server's side of keys: a database of keys, in which the lab's own key stands, and containers as a limit.
+"""The server's side of keys: a database of keys, in which the lab's own key stands, and what a key is limited to.
 
 Tiled knows keys with scopes and an end only where it knows people too. So it is given an authenticator, by which nobody
 can log in: keys are the only way in, and the first one, which may do everything, is that of the lab.
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from cachetools import TTLCache
 from tiled.access_control.access_policies import ALL_ACCESS, NO_ACCESS, DummyAccessPolicy
 from tiled.access_control.scopes import ALL_SCOPES, NO_SCOPES, ScopeName
-from tiled.queries import KeysFilter
 from tiled.server.protocols import InternalAuthenticator, UserSessionState
+
+from sdl_bluesky.data.consumers.carrying import Carrying, Named
+from sdl_bluesky.data.consumers.limits import Limits
+from sdl_bluesky.errors import ServiceError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,30 +40,44 @@ class KeysOnly(InternalAuthenticator):
         return None
 
 
-class Containers(DummyAccessPolicy):
-    """A key that carries access tags opens the containers of these names at the top of the catalogue, and no others."""
+class Limited(DummyAccessPolicy):
+    """A key with limits opens the containers that it names, and in them what carries its tags, if it names any.
+
+    Tiled walks down to a node and filters at each step, so below a run or a result that is opened all is opened.
+    """
 
     async def allowed_scopes(
         self, node: Any, principal: Any, authn_access_tags: Iterable[str] | None, authn_scopes: Any
     ) -> Any:
-        """Everything (as far as the key's scopes go) within the containers; of the root what it is."""
+        """Everything (as far as the key's scopes go) within the limits; of what only leads there what it is.
+
+        A container's stream of news, and its export, tell of all that is in it: a key with tags gets neither.
+        """
         if authn_access_tags is None:
             return ALL_SCOPES
-        path = await _path(node)
-        if path == []:
+        limits, path = Limits.of(authn_access_tags), await _path(node)
+        if path is None or (path and not _opens(limits, path[0])):
+            return NO_SCOPES
+        if not path or (limits.tags and len(path) == 1):
             return frozenset((ScopeName.read_metadata,))
-        return ALL_SCOPES if path and path[0] in set(authn_access_tags) else NO_SCOPES
+        return ALL_SCOPES
 
     async def filters(
         self, node: Any, principal: Any, authn_access_tags: Iterable[str] | None, authn_scopes: Any, scopes: Any
     ) -> Any:
-        """Of the root's children only the containers are to be seen."""
+        """Of the root's children only the containers, and of theirs only what carries a tag, are to be seen."""
         if authn_access_tags is None:
             return ALL_ACCESS
-        path = await _path(node)
-        if path == []:
-            return [KeysFilter(sorted(authn_access_tags))]
-        return ALL_ACCESS if path and path[0] in set(authn_access_tags) else NO_ACCESS
+        limits, path = Limits.of(authn_access_tags), await _path(node)
+        if path is None or (path and not _opens(limits, path[0])):
+            return NO_ACCESS
+        if not path:
+            return [Named(tuple(limits.tops or ()))]
+        return [Carrying(path[0], limits.tags)] if limits.tags and len(path) == 1 else ALL_ACCESS
+
+
+def _opens(limits: Limits, container: str) -> bool:
+    return container in (limits.tops or ())
 
 
 async def _path(node: Any) -> list[str] | None:
@@ -102,15 +119,25 @@ async def prepare_keys(uri: str, lab_key: str) -> None:
     Args:
         uri: SQLAlchemy URI of the database.
         lab_key: the key, in hexadecimal digits.
+
+    Raises:
+        ServiceError: the database is not there, or does not let us in.
     """
+    from asyncpg import PostgresError
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
     from tiled.utils import ensure_specified_sql_driver
 
     engine = create_async_engine(ensure_specified_sql_driver(uri))
+    where = engine.url.render_as_string(hide_password=True)
     try:
         await _ensure_tables(engine)
         async with AsyncSession(engine, expire_on_commit=False) as session:
             await _let_in(session, bytes.fromhex(lab_key))
+    except (SQLAlchemyError, PostgresError, OSError) as error:
+        raise ServiceError(
+            f"the database of keys {where} cannot be used ({error}): make it, or correct `catalogue.keys` of the lab file"
+        ) from error
     finally:
         await engine.dispose()
 

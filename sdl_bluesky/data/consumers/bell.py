@@ -46,6 +46,7 @@ class Bell:
 
     Attributes:
         refused: why the server has no news to tell at all; "" if it has.
+        limited: True if the key may not hear of a node, since that tells of things that it does not open.
     """
 
     def __init__(self, client: Container) -> None:
@@ -60,6 +61,7 @@ class Bell:
         self._connected: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.refused = ""
+        self.limited = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="bell", daemon=True)
         self._thread.start()
@@ -119,6 +121,10 @@ class Bell:
                 await self._hear(path)
                 pause = _FIRST_PAUSE_S  # the server ended it well
             except InvalidStatus as refusal:
+                if refusal.response.status_code == HTTPStatus.FORBIDDEN:  # for as long as the key lives
+                    self.limited = True
+                    self.ring(path)
+                    return
                 self._note(path, refusal.response.status_code)
                 pause = _LONGEST_PAUSE_S
             except (OSError, WebSocketException) as fault:

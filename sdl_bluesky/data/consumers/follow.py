@@ -27,6 +27,7 @@ __all__ = ["News", "follow"]
 log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
+LIMITED_S = 1.0
 POLL_S = 0.5
 DEAF_S = 15.0
 QUICK_S = 2.0
@@ -44,7 +45,8 @@ def follow(
 
     A lost connection or a server that is started again is waited for; what was told is not told again. Decisions are
     told within a second of their event where the server has a streaming cache; where it has none, a warning says so and
-    the catalogue is asked every half second.
+    the catalogue is asked every half second. With a key that is limited to tags it is asked every second for results and
+    ends of runs, of which containers tell.
 
     Args:
         client: root of the catalogue.
@@ -89,7 +91,7 @@ class _Patience:
 
     def __init__(self, bell: Bell, client: Container, over: Callable[[], bool]) -> None:
         self._bell, self._client, self._over = bell, client, over
-        self._heard_at = time.monotonic()
+        self._heard_at = self._whole_at = time.monotonic()
         self._said = False
         self._away = False
 
@@ -100,9 +102,12 @@ class _Patience:
         elif not self._away and (self._bell.refused or time.monotonic() > self._heard_at + DEAF_S):
             self._say()
         deadline = time.monotonic() + (POLL_S if self._said and not self._bell.hears else LOOK_S)
+        if self._bell.limited:  # what containers tell is not for this key: a new run, a result
+            deadline = min(deadline, self._whole_at + LIMITED_S)
         while not self._over() and (left := deadline - time.monotonic()) > 0:
             if where := self._bell.wait(min(left, POLL_S)):
                 return where
+        self._whole_at = time.monotonic()
         return None
 
     def _say(self) -> None:

@@ -1,6 +1,6 @@
-"""Keys for consumers: they read, they end, and they may be limited to some containers.
+"""Keys for consumers: they read, they end, and they may be limited to some containers, and to what carries a tag.
 
-    key = make_key(client, expires_s=7 * 86400, containers=["campaigns"], note="beamline 7")
+    key = make_key(client, expires_s=7 * 86400, tags=["proposal-7"], note="beamline 7")
     key.secret                      what the consumer gets, told this once
     [known.name for known in list_keys(client)]
     revoke_key(client, key.name)
@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from sdl_bluesky.data.consumers.limits import Limits
 from sdl_bluesky.errors import OutOfRange, ServiceError, UnknownName
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 READ = ("read:metadata", "read:data")
 LONGEST_S = 10 * 366 * 86400.0
 LONGEST_NOTE = 255
+LONGEST_LIMITS = 511
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
@@ -40,6 +43,7 @@ class Key:
         name: its first eight digits, by which it is revoked.
         scopes: what it may do.
         containers: the only containers that it opens; None: all.
+        tags: it opens what carries one of these; none: everything.
         ends: when it ends; None: never.
         used: when it was last used; None: never.
         note: for whom or for what it is.
@@ -53,6 +57,7 @@ class Key:
     ends: datetime | None
     used: datetime | None
     note: str
+    tags: tuple[str, ...] = ()
     own: bool = False
     secret: str = ""
 
@@ -74,17 +79,21 @@ def duration_s(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def make_key(client: Container, *, expires_s: float, containers: Sequence[str] = (), note: str = "") -> Key:
+def make_key(
+    client: Container, *, expires_s: float, containers: Sequence[str] = (), tags: Sequence[str] = (), note: str = ""
+) -> Key:
     """Make a key that reads and can do nothing else.
 
     Args:
         client: root of the catalogue.
         expires_s: seconds until it ends, 1 s to ten years.
         containers: names of the containers that it opens ("campaigns", ...); none: all.
+        tags: it opens runs and results that carry one of these (in `tags` of their start document, or as their sample,
+            campaign or uid), and no others; none: all. Nothing may carry them yet.
         note: for whom or for what it is; 255 letters at most.
 
     Raises:
-        OutOfRange: the time or the note is too long, or no number.
+        OutOfRange: the time, the note or the limits are too long, or no number; a tag is blank.
         UnknownName: there is no such container.
         ServiceError: the server does not let us make keys.
     """
@@ -92,13 +101,18 @@ def make_key(client: Container, *, expires_s: float, containers: Sequence[str] =
         raise OutOfRange(f"a key lives from 1 s to {LONGEST_S:g} s, not {expires_s:g} s")
     if len(note) > LONGEST_NOTE:
         raise OutOfRange(f"the note of a key has {LONGEST_NOTE} letters at most, this one {len(note)}")
+    for tag in tags:
+        if not tag or tag != tag.strip():
+            raise OutOfRange(f"{tag!r} is no tag: it is empty, or begins or ends with a blank")
+    limits = Limits(tuple(containers) or None, tuple(tags)).as_access_tags()
+    if len(json.dumps(limits)) > LONGEST_LIMITS:
+        raise OutOfRange(f"tags and containers of a key have {LONGEST_LIMITS} letters at most: make several keys")
     with _told("make a key"):
         _require_keys(client)
         known = list(client)
         for name in containers:
             if name not in known:
                 raise UnknownName("container", name, known)
-        limits = list(dict.fromkeys(containers)) or None
         made = client.context.create_api_key(list(READ), int(expires_s), note or None, access_tags=limits)
     return _key(made or {})
 
@@ -143,14 +157,15 @@ def revoke_key(client: Container, name: str) -> Key:
 
 
 def _key(told: Mapping[str, Any], own: str = "") -> Key:
-    tags = told.get("access_tags")
+    limits = Limits.of(told.get("access_tags"))
     return Key(
         told["first_eight"],
         tuple(told["scopes"]),
-        None if tags is None else tuple(tags),
+        limits.containers,
         _moment(told["expiration_time"]),
         _moment(told["latest_activity"]),
         told["note"] or "",
+        limits.tags,
         told["first_eight"] == own,
         told.get("secret", ""),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ USER_GROUP = "primary"
 _LOOK_S = 0.5
 _ANSWERS_S = 4.0
 _LOOKS_UNTIL_LOST = 3
+_LOOKS_UNTIL_STUCK = 8
+_GOES_ON = "then `sdl campaign resume` goes on; an experiment that was done all the same is used"
 _TELL_S = 60.0
 _TYPED = re.compile(r"^sdl_bluesky\.errors\.(\w+): (.*)$", re.MULTILINE)
 _SEEN = re.compile(r"^seen: lit (\S+) mTorr, out (\S+) mTorr$", re.MULTILINE)
@@ -44,19 +46,22 @@ class QueueClient:
     Args:
         address: control address of the manager.
         user: under which items stand in the history.
+        worker_lives: whether the process lives that runs the lab. The manager does not notice the death of its worker.
 
     Raises:
         ServiceMissing: the queue server's client is not installed, nobody answers, or no environment is open.
     """
 
-    def __init__(self, address: str = ADDRESS, user: str = "sdl agent") -> None:
+    def __init__(
+        self, address: str = ADDRESS, user: str = "sdl agent", worker_lives: Callable[[], bool] = lambda: True
+    ) -> None:
         try:
             from bluesky_queueserver_api.zmq import REManagerAPI
         except ImportError as fault:
             raise ServiceMissing(
                 f"a campaign through a queue server needs its client: pip install 'sdl-bluesky[queue]' ({fault})"
             ) from None
-        self.address, self.user = address, user
+        self.address, self.user, self._worker_lives = address, user, worker_lives
         self._api: Any = REManagerAPI(
             zmq_control_addr=address, timeout_recv=_ANSWERS_S, timeout_send=_ANSWERS_S, request_fail_exceptions=True
         )
@@ -100,13 +105,18 @@ class QueueClient:
         item = BPlan(plan, **arguments)
         while True:
             self._wait_for_turn()
+            self._touch()
             try:
                 uid = str(self._api.item_execute(item, user=self.user, user_group=USER_GROUP)["item"]["item_uid"])
                 break
             except self._api.RequestFailedError as fault:
-                if self.status()["manager_state"] == "idle":
-                    raise ServiceError(f"the queue server refuses {plan}: {fault}") from fault
+                if self._look()["manager_state"] == "idle":
+                    raise ServiceError(
+                        f"the queue server refuses {plan} ({fault}): put it right, {_GOES_ON}"
+                    ) from fault
                 # somebody else was quicker: it is their turn
+            except self._api.RequestTimeoutError as fault:
+                raise self._gone(fault) from fault
         return self._ended(uid, plan)
 
     def wait_for_campaign(self, campaign: str) -> None:
@@ -121,18 +131,58 @@ class QueueClient:
         try:
             return dict(self._api.queue_get(reload=True)["running_item"])
         except self._api.RequestTimeoutError as fault:
-            raise ServiceMissing(f"the queue server at {self.address} does not answer ({fault})") from fault
+            raise self._gone(fault) from fault
+        except self._api.RequestFailedError as fault:
+            raise ServiceError(f"the queue server cannot read its queue ({fault}): is its Redis running?") from fault
+
+    def _look(self) -> Mapping[str, Any]:
+        """The status, for a campaign that goes on."""
+        try:
+            return dict(self._api.status(reload=True))
+        except self._api.RequestTimeoutError as fault:
+            raise self._gone(fault) from fault
+
+    def _touch(self) -> None:
+        """Let the manager talk to its Redis.
+
+        After Redis was started again the manager's next command fails, and the one after it does not. If it is the end of
+        an item that fails, the manager waits for that end for ever.
+        """
+        try:
+            self._api.send_request(method="queue_get")  # the client's own method asks only if the queue has changed
+        except self._api.RequestTimeoutError as fault:
+            raise self._gone(fault) from fault
+        except self._api.RequestFailedError as fault:
+            log.warning("the queue server cannot read its queue, and is asked again: %s", fault)
+
+    def _gone(self, fault: Exception) -> ServiceMissing:
+        return ServiceMissing(
+            f"the queue server at {self.address} does not answer ({fault}): start `start-re-manager`, {_GOES_ON}"
+        )
+
+    def _history(self) -> Sequence[Mapping[str, Any]]:
+        """Items that were done; none while the server cannot read them."""
+        try:
+            return list(self._api.history_get(reload=True)["items"])
+        except self._api.RequestTimeoutError as fault:
+            raise self._gone(fault) from fault
+        except self._api.RequestFailedError as fault:
+            log.warning("the queue server cannot read its history: %s", fault)
+            return []
 
     def _wait_for_turn(self) -> None:
-        told = 0.0
+        told, dead = 0.0, 0
         while True:
-            status = self.status()
+            status = self._look()
             if not status["worker_environment_exists"]:
                 raise ServiceError(
                     "the environment of the queue server was closed: open it, then `sdl campaign resume`"
                 )
+            dead = 0 if self._worker_lives() else dead + 1
+            if dead >= _LOOKS_UNTIL_LOST:
+                raise _dead("before it was asked")
             others = int(status["items_in_queue"])
-            if status["manager_state"] == "idle" and not others:
+            if status["manager_state"] == "idle" and not others and not dead:
                 return
             if time.monotonic() - told > _TELL_S:
                 told = time.monotonic()
@@ -145,25 +195,48 @@ class QueueClient:
 
     def _ended(self, uid: str, plan: str, failed_is_fine: bool = False) -> Done:
         """Wait for the end of an item."""
-        missed = 0
+        missed = dead = stuck = 0
         while True:
-            status = self.status()
+            status = self._look()
             if status["running_item_uid"] != uid:
-                for item in reversed(self._api.history_get(reload=True)["items"]):
+                for item in reversed(self._history()):
                     if item["item_uid"] == uid:
                         return _outcome(item, plan, failed_is_fine)
                 missed += 1
                 if missed >= _LOOKS_UNTIL_LOST:
                     raise ServiceError(
-                        f"the queue server has lost item {uid} ({plan}): look at the machine, then `sdl campaign resume` "
-                        "goes on; if the experiment was done all the same, it is used"
+                        f"the queue server has lost item {uid} ({plan}), or cannot read its Redis: look at the machine, "
+                        f"{_GOES_ON}"
                     )
             elif not status["worker_environment_exists"]:
                 raise ServiceError(
                     f"the environment of the queue server died while it did {plan}: the machine makes itself safe; open "
                     "it again, then `sdl campaign resume`"
                 )
+            dead = 0 if self._worker_lives() else dead + 1
+            if dead >= _LOOKS_UNTIL_LOST:
+                raise _dead(f"while it did {plan}")
+            self._touch()
+            stuck = stuck + 1 if _is_stuck(status, uid) else 0
+            if stuck >= _LOOKS_UNTIL_STUCK:
+                raise ServiceError(
+                    f"the queue server does not notice that its worker has ended {plan} (its Redis was away then, most "
+                    f"likely): end `start-re-manager` and start it again, {_GOES_ON}"
+                )
             time.sleep(_LOOK_S)
+
+
+def _dead(when: str) -> ServiceError:
+    return ServiceError(
+        f"the worker of the queue server died {when}, and the machine makes itself safe: `qserver environment destroy`, "
+        f"`qserver environment open`, {_GOES_ON}"
+    )
+
+
+def _is_stuck(status: Mapping[str, Any], uid: str) -> bool:
+    """Whether the manager waits for the end of an item on which nobody works."""
+    waits = status["running_item_uid"] == uid and status["manager_state"] == "executing_queue"
+    return waits and status["worker_environment_state"] == "idle"
 
 
 def _outcome(item: Mapping[str, Any], plan: str, failed_is_fine: bool) -> Done:

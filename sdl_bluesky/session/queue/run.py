@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bluesky.utils import MsgGenerator, RunEngineInterrupted
 
 from sdl_bluesky.data.catalogue import connect
-from sdl_bluesky.data.log import DocumentLog
+from sdl_bluesky.data.log import DocumentLog, close_open_runs
 from sdl_bluesky.data.server import api_key
 from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.errors import CampaignError, ServiceMissing, UnknownName
@@ -25,16 +26,20 @@ from sdl_bluesky.plans.history import History
 from sdl_bluesky.plans.recall import campaign_id
 from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.session.campaigns import CATCH_UP_S, Spec, desk_of, recalled
+from sdl_bluesky.session.claim import is_held
 from sdl_bluesky.session.home import Home, find_home
 from sdl_bluesky.session.lab import LabFile
 from sdl_bluesky.session.machines import growth_settings, rbs_settings
 from sdl_bluesky.session.metadata import metadata_of
+from sdl_bluesky.session.open import CLOSED_REASON
 from sdl_bluesky.session.queue.client import ADDRESS, QueueClient
 from sdl_bluesky.session.queue.work import QueueGrower, QueueWork, Remote
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
     from tiled.client.container import Container
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,14 @@ def open_agent(
     info = place.services()
     if info is None:
         raise ServiceMissing(f"no services run in {place.path}: start `sdl up`, or open the queue server's environment")
-    queue = QueueClient(address, user)
+    queue = QueueClient(address, user, lambda: is_held(place.session_lock))
     try:
+        for uid in close_open_runs(place.log, CLOSED_REASON):
+            log.warning("run %s was left open by a process that died: closed as aborted", uid)
         remote = Remote(queue, connect(info.tiled_uri, api_key(place.tiled)), place.log)
-        with DocumentLog(place.log) as log:
+        with DocumentLog(place.log) as documents:
             engine = RunEngine(metadata_of(checked))
-            engine.subscribe(log)
+            engine.subscribe(documents)
             try:
                 yield AgentSession(checked, place, engine, remote)
             finally:

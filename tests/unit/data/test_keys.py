@@ -7,8 +7,10 @@ import pytest
 
 from sdl_bluesky.cli import main
 from sdl_bluesky.cli.campaign_follow import line
+from sdl_bluesky.cli.data_keys import opens
 from sdl_bluesky.data.consumers.follow import News
 from sdl_bluesky.data.consumers.keys import duration_s, list_keys, make_key
+from sdl_bluesky.data.consumers.limits import Limits
 from sdl_bluesky.errors import OutOfRange, ServiceError
 
 
@@ -34,6 +36,43 @@ def server(links, **answers):
 def test_a_server_with_one_key_says_so():
     with pytest.raises(ServiceError, match="one key for everybody"):
         make_key(server(None), expires_s=60.0)
+
+
+@pytest.mark.parametrize("tag", ["", " ", " proposal-7", "proposal-7\n", "x" * 600])
+def test_what_is_no_tag(tag):
+    with pytest.raises(OutOfRange, match="tag"):
+        make_key(server(SimpleNamespace(apikey="/")), expires_s=60.0, tags=[tag])
+
+
+@pytest.mark.parametrize(
+    ("limits", "access_tags", "tops"),
+    [
+        (Limits(), None, None),
+        (Limits(("campaigns",)), ["campaigns"], ("campaigns",)),
+        (Limits(None, ("a", "tag:b")), ["tag:a", "tag:tag:b"], ("raw", "campaigns", "analysis")),
+        (Limits(("raw",), ("a",)), ["raw", "tag:a"], ("raw",)),
+        (Limits(()), [], ()),
+    ],
+)
+def test_limits_are_what_tiled_keeps_of_them(limits, access_tags, tops):
+    assert limits.as_access_tags() == access_tags
+    assert Limits.of(access_tags) == limits
+    assert limits.tops == tops
+
+
+@pytest.mark.parametrize(
+    ("access_tags", "words"),
+    [
+        (None, "everything"),
+        (["raw", "analysis"], "raw, analysis"),
+        (["tag:p-7", "tag:s"], "everything of p-7, s"),
+        (["raw", "tag:p-7"], "raw of p-7"),
+    ],
+)
+def test_what_a_keyopens_is_said(access_tags, words):
+    keys = [told("01234567", None, access_tags=access_tags)]
+    [key] = list_keys(server(SimpleNamespace(apikey="/"), whoami=lambda: {"api_keys": keys}))
+    assert opens(key) == words
 
 
 def told(name, ends, **more):

@@ -12,9 +12,11 @@ from ioc_sims.sputter.settings import ChamberConfig
 from sdl_bluesky.data.yamlfile import check, read_yaml
 from sdl_bluesky.errors import LabFileError, UnitError
 from sdl_bluesky.physics.quantity import parse_quantity, parse_range, parse_vector
+from sdl_bluesky.session.catalogue import tiled_settings
 from sdl_bluesky.session.home import Home
 from sdl_bluesky.session.lab import LabFile, default_lab_path, load_lab
 from sdl_bluesky.session.machines import chamber_spec, rbs_settings, sputter_settings, station_spec
+from sdl_bluesky.session.metadata import metadata_of
 from sdl_bluesky.session.twin import twin_config
 
 ROOT = Path(__file__).parents[3]
@@ -106,6 +108,19 @@ def test_a_wrong_unit_is_named_with_its_place(text: object) -> None:
         (("rbs", "measurement", "precision"), "0 %", "above 0 %"),
         (("rbs", "pv"), "S1:", "used twice: by rbs and by cu"),
         (("rbs", "current"), "20 nA", "not known here"),
+        (
+            ("catalogue", "keys"),
+            "mysql://db/keys",
+            r"catalogue\.keys: 'mysql' is no kind .* postgresql://\.\.\. or sqlite",
+        ),
+        (("catalogue", "keys"), "keys.db", r"catalogue\.keys: this is no URI"),
+        (("catalogue", "keys"), "postgresql://", r"catalogue\.keys.*write postgresql"),
+        (("catalogue", "keys"), 5432, r"catalogue\.keys.*string"),
+        (("catalogue", "tables"), "redis://db", r"catalogue\.tables: 'redis'"),
+        (("catalogue", "streaming_cache"), "disk", r"catalogue\.streaming_cache.*redis"),
+        (("tags",), "proposal-7", r"tags.*(list|tuple)"),
+        (("tags",), ["proposal 7"], r"tags\.0.*pattern"),
+        (("tags",), [7], r"tags\.0.*string"),
         (("approval",), {"rules": []}, "at least 1"),
         (("approval",), {"rules": [{"do": "maybe"}]}, "'free', 'ask' or 'forbid'"),
         (("approval",), {"rules": [{"do": "ask", "steps": ["learn"]}]}, "'learn' is no step"),
@@ -122,6 +137,28 @@ def test_every_other_fault_is_named(path: tuple[str, ...], value: object, match:
     place[path[-1]] = value
     with pytest.raises(LabFileError, match=match):
         check(lab, LabFile, "lab.yml")
+
+
+def test_keys_have_a_database_of_their_own_and_a_fault_has_its_line(tmp_path: Path) -> None:
+    lab = data()
+    lab["catalogue"] = {"catalog": "postgresql+asyncpg://a:secret@db/tiled", "keys": "postgresql://b@db/tiled?ssl=on"}
+    path = tmp_path / "lab.yml"
+    path.write_text(yaml.safe_dump(lab))
+    line = path.read_text().splitlines().index("  keys: postgresql://b@db/tiled?ssl=on") + 1
+    with pytest.raises(LabFileError, match=rf"line {line}: catalogue\.keys: .*'catalog'.* name another") as fault:
+        load_lab(path)
+    assert "secret" not in str(fault.value)
+    lab["catalogue"]["keys"] = "postgresql://b@db/keys"
+    found = check(lab, LabFile, "x")
+    assert tiled_settings(found, Home(tmp_path)).config()["database"] == {"uri": "postgresql://b@db/keys"}
+    assert found.sha256 != load_lab().sha256
+
+
+def test_tags_of_the_lab_are_in_every_start_document_and_a_lab_without_has_none() -> None:
+    assert "tags" not in metadata_of(load_lab())
+    lab = check(data() | {"tags": ["proposal-7", "beamtime/2026"]}, LabFile, "x")
+    assert metadata_of(lab)["tags"] == ["proposal-7", "beamtime/2026"]
+    assert lab.sha256 != load_lab().sha256
 
 
 def test_all_faults_are_listed_at_once() -> None:
