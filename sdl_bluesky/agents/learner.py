@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdl_bluesky.agents.choice import Choice, plain
+from sdl_bluesky.agents.earlier import fitted
 from sdl_bluesky.agents.extinction import Setting, make_rule
 from sdl_bluesky.agents.ledger import Ledger
 from sdl_bluesky.agents.models import Sensors, make_model, outcome_names
@@ -145,7 +146,8 @@ class RateAgent(ABC):
         """Learn from rows: inputs (readbacks), the objective, optional "<objective>_std", "_id", "uid".
 
         They may tell more (`agents.rows`): "plasma" 0, with or without "lit_pressure" and "out_pressure", is an extinction
-        and no rate; "crystal_life" and "saturated" are the quality of the reading; "energy" is what the target has had.
+        and no rate; "crystal_life" and "saturated" are the quality of the reading; "energy" is what the target has had;
+        "earlier" and "earlier_scale" mark a reading that was made before, which uses no budget.
 
         Raises:
             IngestError: names rows that are not finite, incomplete, far outside the bounds, known, or of a sensor that is
@@ -172,7 +174,7 @@ class RateAgent(ABC):
 
     def should_stop(self) -> tuple[bool, str]:
         """Whether to stop, and why."""
-        stop, reason = self.budget.check(len(self.ledger.y), self.ledger.failed)
+        stop, reason = self.budget.check(self.ledger.own, self.ledger.failed)
         if not stop and self.target_life is not None:
             stop, reason = self.target_life.check(self.ledger.energies)
         if not stop and not self.allowed().any() and self.extinction.dive() is None:
@@ -209,7 +211,7 @@ class RateAgent(ABC):
         if n not in self._fits:
             if n < 1:
                 raise Unidentifiable("no rows ingested yet: nothing can be predicted")
-            self._fits[n] = self.model.fit(*self.ledger.arrays(n))
+            self._fits[n] = fitted(self.model, *self.ledger.arrays(n), self.ledger.origins[:n])
             while len(self._fits) > _FITS_KEPT:
                 del self._fits[next(iter(self._fits))]
         return self._fits[n]

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sdl_bluesky.agents.rows import Extinction, check_quality, energy_kWh, extinction, went_out
+from sdl_bluesky.agents.earlier import Origin
+from sdl_bluesky.agents.rows import Extinction, check_quality, energy_kWh, extinction, origin, went_out
 from sdl_bluesky.agents.space import Space, number
 from sdl_bluesky.errors import IngestError, OutOfRange
 from sdl_bluesky.physics.geometry import Array
@@ -30,6 +31,7 @@ class Ledger:
         outcomes: what is read beside the objective, the objective among it in its place; see `arrays`.
         all_y, all_std: readings and errors of the outcomes, each [n, outcomes]; nan where a row has none.
         refs: what each reading is known by ("uid", else "_id", else its number).
+        origins: of each reading [n], if it was made before the agent's own experiments.
         failures: points [f, d] that could not be measured and keep agents away, extinctions among them.
         extinctions: plasmas that went out.
         failed: number of failed experiments, extinctions among them.
@@ -49,6 +51,7 @@ class Ledger:
     y: list[float] = field(default_factory=list)
     y_std: list[float] = field(default_factory=list)
     refs: list[str] = field(default_factory=list)
+    origins: list[Origin | None] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Array] = field(default_factory=list)
     extinctions: list[Extinction] = field(default_factory=list)
@@ -126,7 +129,9 @@ class Ledger:
         names = self._new_names(row)
         readings = [_reading(row, name, float("nan")) for name in self.outcomes]
         errors = [_reading(row, f"{name}_std", 0.0) for name in self.outcomes]
+        before = origin(row)
         self._ids.update(names)
+        self.origins.append(before)
         self.x.append(x)
         self.y.append(y)
         self.y_std.append(std)
@@ -181,6 +186,11 @@ class Ledger:
         if point.get("exclude", True):
             self.failures.append(x)
         self._resolve(identity, x)
+
+    @property
+    def own(self) -> int:
+        """How many readings are those of the agent's own experiments."""
+        return sum(k is None for k in self.origins)
 
     def marked(self, kind: str) -> int:
         """How many suggestions carry a mark of a kind ("i" or "n")."""

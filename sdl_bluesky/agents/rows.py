@@ -6,6 +6,8 @@ out_pressure    with plasma 0: the pressure [mTorr] at which it was seen out
 crystal_life    life left of the crystal [%]; at 0 or below it is dead and its rate means nothing
 saturated       1 or True: more arrived than the sensor follows, or its frequency is stuck
 energy          on the target since it was new [kWh]
+earlier         name of a group of readings that were made before the agent's own experiments, under one setting
+earlier_scale   standard deviation of the unknown factor between that setting and today's (0.05: 5 %); 0 or missing: none
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sdl_bluesky.agents.earlier import Origin
 from sdl_bluesky.agents.space import number
 from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.physics.geometry import Array
@@ -93,6 +96,20 @@ def energy_kWh(row: Mapping[str, Any]) -> float | None:
     if value < 0:
         raise OutOfRange(f"energy = {value:g} kWh is negative")
     return value
+
+
+def origin(row: Mapping[str, Any]) -> Origin | None:
+    """Where a reading comes from; None for one of the agent's own experiments.
+
+    Raises:
+        OutOfRange: the scale is no fraction between 0 and 1, or there is one without the name of a group.
+    """
+    group, scale = row.get("earlier"), row.get("earlier_scale")
+    if group is None:
+        if scale is not None:
+            raise OutOfRange("earlier_scale without earlier: name the group of readings that share the factor")
+        return None
+    return Origin(str(group), 0.0 if scale is None else number(row, "earlier_scale"))
 
 
 def _flag(row: Mapping[str, Any], key: str, default: bool) -> bool:

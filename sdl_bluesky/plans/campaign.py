@@ -7,7 +7,7 @@ in documents: given the history that the catalogue tells, it goes on where the l
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +39,15 @@ class Part(Log):
     spec: CampaignFile
 
 
-def agent_for(spec: CampaignFile, source: str) -> Any:
-    """A new agent for one source of a campaign: a function of the campaign file alone."""
+def agent_for(spec: CampaignFile, source: str, earlier: Sequence[Mapping[str, Any]] = ()) -> Any:
+    """A new agent for one source of a campaign: a function of the campaign file, and of the earlier rows that it names."""
+    agent = _new_agent(spec, source)
+    if earlier:
+        agent.ingest([dict(row) for row in earlier])
+    return agent
+
+
+def _new_agent(spec: CampaignFile, source: str) -> Any:
     learn: Learn = spec.learn[source]
     common = {
         "bounds": {"power": learn.power, "pressure": learn.pressure},
@@ -64,7 +71,7 @@ def agent_for(spec: CampaignFile, source: str) -> Any:
 
 def agent_of(spec: CampaignFile, source: str, history: History) -> Any:
     """The agent of a source, with all that a campaign has learned of it."""
-    agent = agent_for(spec, source)
+    agent = agent_for(spec, source, history.earlier_rows(source))
     feed(agent, history.of(f"learn:{source}"))
     return agent
 
@@ -123,9 +130,15 @@ def campaign_on(
         The history, completed.
 
     Raises:
+        CampaignError: the campaign file names earlier runs, and the history of a new campaign does not hold them.
         SDLError: what ended the campaign. The decisions made by then are in the documents.
     """
     past = history or History()
+    if spec.wants_earlier and not past.earlier:
+        raise CampaignError(
+            "the campaign file names earlier runs, and nobody has looked for them (`plans.earlier.find_earlier`): run it with "
+            "`sdl campaign run`, or leave `earlier` out; nothing was moved"
+        )
     start = {
         "plan_name": "run_campaign",
         "purpose": "campaign",
@@ -135,6 +148,7 @@ def campaign_on(
         "sample": spec.sample,
         "sources": list(dict.fromkeys([*spec.learn, *spec.film_sources])),
         "agent_seed": spec.seed,
+        **({"earlier": {k: [run.row for run in v] for k, v in past.earlier.items()}} if past.earlier else {}),
         **({"campaign": past.campaign, "resumes": past.last_run} if past.campaign else {}),
         **(md or {}),
     }
@@ -160,8 +174,7 @@ def campaign_on(
 
 def _learn(part: Part, source: str) -> MsgGenerator[None]:
     stage = f"learn:{source}"
-    agent = agent_for(part.spec, source)
-    feed(agent, part.history.of(stage))
+    agent = agent_of(part.spec, source, part.history)
     sensor = part.spec.sensor or part.work.sensors[0]
     stop, _ = agent.should_stop()
     while not stop:
@@ -174,7 +187,7 @@ def _learn(part: Part, source: str) -> MsgGenerator[None]:
             part.spec.learn[source].agent,
             suggestion_id,
             point,
-            part.history.uids(stage),
+            part.history.known(source),
             agent.explain(),
         )
 
@@ -219,7 +232,7 @@ def _deposit(part: Part) -> MsgGenerator[None]:
     assert deposit is not None
     if any(s.outcome == "success" for s in part.history.of("deposit")):
         return
-    models = {source: part.history.uids(f"learn:{source}") for source in part.spec.learn}
+    models = {source: part.history.of_today(source) for source in part.spec.learn}
     decision = Decision(
         part.history.next_step,
         "deposit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -30,6 +31,31 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Earlier(_Part):
+    """Runs of `measure_rate` that are data from the beginning: those that all the conditions hold for.
+
+    ``campaign`` is a uid, or its beginning. ``scale`` (percent) is the standard deviation of an unknown factor between the
+    rates then and now, for a setting that changed; 0: it is the same.
+    """
+
+    campaign: str | None = Field(default=None, min_length=1)
+    sample: str | None = Field(default=None, min_length=1)
+    after: datetime | None = None
+    before: datetime | None = None
+    scale: Percent = Field(default=0.0, ge=0.0, le=20.0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Earlier:
+        if self.campaign is None and self.sample is None and self.after is None and self.before is None:
+            raise ValueError(
+                "say which runs: name a campaign or a sample, or a time after or before which they were made"
+            )
+        # a time without a zone is local
+        if self.after and self.before and self.after.timestamp() >= self.before.timestamp():
+            raise ValueError("after is not earlier than before: no run can be meant")
+        return self
+
+
 class Learn(_Part):
     """Learn the deposition rate of one source over power and pressure.
 
@@ -37,7 +63,8 @@ class Learn(_Part):
     ``tolerance``
     (percent of the mean rate) stops earlier when the predicted error stays below it. ``extinction`` is a pressure below
     which no experiment is done, or ``learn``: then the bounds may reach to where the plasma goes out, and the boundary
-    is learned. ``target_life`` is the energy that the target may have had at the end.
+    is learned. ``target_life`` is the energy that the target may have had at the end. ``earlier`` are runs that were made
+    before, by a campaign or by hand, and are learned from, too.
     """
 
     power: WattRange = (10.0, 100.0)
@@ -50,6 +77,7 @@ class Learn(_Part):
     initial: str = "ends"
     extinction: Literal["learn"] | MilliTorr | None = None
     target_life: KilowattHours | None = Field(default=None, gt=0)
+    earlier: tuple[Earlier, ...] = ()
 
 
 def _not_empty(powers: dict[str, float]) -> dict[str, float]:
@@ -158,6 +186,16 @@ class CampaignFile(_Part):
         if self.checks is not None:
             return self.checks
         return CHECKS if self.target is not None and len(self.film_sources) > 1 else 0
+
+    @property
+    def wants_earlier(self) -> bool:
+        """Whether it learns from earlier runs, too."""
+        return any(learn.earlier for learn in self.learn.values())
+
+    def without_earlier(self) -> CampaignFile:
+        """The same campaign, with its own experiments alone."""
+        learn = {name: one.model_copy(update={"earlier": ()}) for name, one in self.learn.items()}
+        return self.model_copy(update={"learn": learn})
 
     def stages(self) -> list[str]:
         """Names of the stages in order: ``learn:SOURCE`` ..., ``check``, ``deposit`` or ``target``."""

@@ -25,7 +25,7 @@ from sdl_bluesky.agents.learner import RateAgent
 from sdl_bluesky.agents.pibo import PIBOAgent
 from sdl_bluesky.errors import CampaignError, SDLError
 from sdl_bluesky.physics.geometry import Array
-from sdl_bluesky.plans.campaign import agent_for
+from sdl_bluesky.plans.campaign import agent_for, agent_of
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.growth.campaign import agent_before
 from sdl_bluesky.plans.growth.file import GrowthFile
@@ -124,10 +124,9 @@ def _rates(spec: CampaignFile, history: History) -> Iterator[Other]:
         steps = history.of(f"learn:{source}")
         if sum(s.outcome == "success" for s in steps) < _FEWEST:
             continue
-        ranges = {"power": learn.power, "pressure": learn.pressure}
-        full = agent_for(spec, source)
-        feed(full, steps)
-        truth = _RateTruth(full)
+        ranges, before = {"power": learn.power, "pressure": learn.pressure}, history.earlier_rows(source)
+        full = agent_of(spec, source, history)
+        truth = _RateTruth(full, before)
         for i, step in enumerate(steps):
             if step.outcome == "aborted":
                 continue
@@ -137,7 +136,7 @@ def _rates(spec: CampaignFile, history: History) -> Iterator[Other]:
                 other = spec.model_copy(
                     update={"learn": {**spec.learn, source: learn.model_copy(update=dict(settings))}}
                 )
-                point = _point(agent_for(other, source), steps[:i], ranges)
+                point = _point(agent_for(other, source, before), steps[:i], ranges)
                 regret = truth.error_after(spec, source, steps[:i], point) - base if point and known else float("nan")
                 yield Other(step.step, step.stage, name, point, _away(point, step.inputs, ranges), regret)
 
@@ -145,14 +144,14 @@ def _rates(spec: CampaignFile, history: History) -> Iterator[Other]:
 class _RateTruth:
     """The model with all readings of a source, taken for the truth."""
 
-    def __init__(self, full: RateAgent) -> None:
-        self._full, self._points = full, full.space.candidates
+    def __init__(self, full: RateAgent, earlier: Sequence[Mapping[str, Any]] = ()) -> None:
+        self._full, self._points, self._earlier = full, full.space.candidates, earlier
         self._inside = full.burning(self._points)
         self._rate = full.predict(self._points)[0]
 
     def error_after(self, spec: CampaignFile, source: str, before: Sequence[Step], point: Mapping[str, float]) -> float:
         """RMS error [% of the mean rate] when a reading at `point` is added to those before."""
-        agent = agent_for(spec, source)
+        agent = agent_for(spec, source, self._earlier)
         feed(agent, before)
         x = np.array([[point[k] for k in agent.space.names]])
         agent.ingest([{**point, "rate": float(self._full.predict(x)[0][0])}])

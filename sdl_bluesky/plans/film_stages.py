@@ -68,7 +68,7 @@ def target_stage(part: Part, designer: Designer) -> MsgGenerator[None]:
 
 def _deposit(part: Part, designer: Designer, proposal: Proposal) -> MsgGenerator[None]:
     powers, pressure, duration = proposal.powers, proposal.inputs["pressure"], proposal.inputs["duration"]
-    models = {source: part.history.uids(f"learn:{source}") for source in powers}
+    models = {source: part.history.of_today(source) for source in powers}
 
     def experiment(md: dict[str, Any]) -> MsgGenerator[Measurement]:
         return part.work.film(powers, pressure, duration, sample=part.spec.sample, based_on=models, md=md)

@@ -53,6 +53,27 @@ class Step:
     data: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class EarlierRun:
+    """A run that was made before the campaign, and from which it learns.
+
+    Attributes:
+        uid: of the run.
+        row: what the agent is told of it: readbacks, rate, standard error, ``uid``, ``earlier`` (which query found it)
+            and ``earlier_scale`` (see `agents.rows`).
+        data: its primary event; None where no film asks for it.
+    """
+
+    uid: str
+    row: dict[str, Any]
+    data: dict[str, Any] | None = None
+
+    @property
+    def same_setting(self) -> bool:
+        """Whether it was made under the setting of today, so that films may be made and mapped by it."""
+        return not self.row.get("earlier_scale")
+
+
 @dataclass
 class History:
     """The documents of a campaign, reduced.
@@ -62,12 +83,14 @@ class History:
         last_run: uid of its newest run.
         steps: its decisions, in order.
         orphans: completed experiments whose decision was not written, by suggestion id.
+        earlier: runs that were made before, by source.
     """
 
     campaign: str = ""
     last_run: str = ""
     steps: list[Step] = field(default_factory=list)
     orphans: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    earlier: dict[str, list[EarlierRun]] = field(default_factory=dict)
 
     def of(self, stage: str) -> list[Step]:
         """Decisions of one stage, in order."""
@@ -76,6 +99,19 @@ class History:
     def uids(self, stage: str) -> list[str]:
         """Runs of one stage that an agent learned from, in order."""
         return [s.uid for s in self.of(stage) if s.outcome == "success"]
+
+    def earlier_rows(self, source: str) -> list[dict[str, Any]]:
+        """What the agent of a source is told of earlier runs, in order."""
+        return [run.row for run in self.earlier.get(source, ())]
+
+    def known(self, source: str) -> list[str]:
+        """Runs that the agent of a source knows: earlier ones, then its own, in order."""
+        return [run.uid for run in self.earlier.get(source, ())] + self.uids(f"learn:{source}")
+
+    def of_today(self, source: str) -> list[str]:
+        """Runs of a source under the setting of today, by which a film is mapped."""
+        same = [run.uid for run in self.earlier.get(source, ()) if run.same_setting]
+        return same + self.uids(f"learn:{source}")
 
     def vetoes(self) -> int:
         """How many of the latest decisions were vetoed in a row."""

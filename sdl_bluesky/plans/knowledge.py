@@ -62,7 +62,7 @@ class Knowledge:
     def experience(self) -> Experience:
         """The model of everything that the campaign has measured."""
         if self._base is None:
-            learned = {k: self.runs(f"learn:{k}", [k]) for k in self.spec.learn}
+            learned = {k: [*self.earlier(k), *self.runs(f"learn:{k}", [k])] for k in self.spec.learn}
             self._base = Experience(self.chamber, learned)
             _ = self._base.surfaces  # learned once, for all that follows
         checks, films = self.runs(CHECK), self.runs(TARGET)
@@ -144,7 +144,20 @@ class Knowledge:
             found.append(Experiment.of(start, step.data))
         return found
 
+    def earlier(self, source: str) -> list[Experiment]:
+        """Earlier runs of a source under the setting of today.
+
+        Raises:
+            CampaignError: one has no data.
+        """
+        runs = [run for run in self.history.earlier.get(source, ()) if run.same_setting]
+        for run in runs:
+            if run.data is None:
+                raise CampaignError(f"the earlier run {run.uid} cannot be read")
+        starts = [{"uid": run.uid, "sources": [source], "geometry": self._geometry} for run in runs]
+        return [Experiment.of(start, run.data or {}) for start, run in zip(starts, runs, strict=True)]
+
     def based_on(self, box: Box) -> list[str]:
         """Runs from which a choice within the box follows."""
-        stages = [*(f"learn:{k}" for k in box.elements), CHECK, TARGET, MEASURE]
-        return [uid for stage in stages for uid in self.history.uids(stage)]
+        learned = [uid for source in box.elements for uid in self.history.of_today(source)]
+        return learned + [uid for stage in (CHECK, TARGET, MEASURE) for uid in self.history.uids(stage)]

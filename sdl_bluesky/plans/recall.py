@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdl_bluesky.analysis.runs import CHECK
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
-from sdl_bluesky.data.catalogue import campaigns, find_run, find_runs, read_table
+from sdl_bluesky.data.catalogue import find_runs
 from sdl_bluesky.errors import CampaignError, CatalogueError
 from sdl_bluesky.plans.campaign import agent_for, agent_of
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.designer import Designer
+from sdl_bluesky.plans.earlier import campaign_id, primaries, primary, recorded_runs
 from sdl_bluesky.plans.history import REFUSED, History, Step, feed
 from sdl_bluesky.plans.knowledge import MEASURE, TARGET
 from sdl_bluesky.plans.replayed import Replayed
@@ -20,23 +20,7 @@ from sdl_bluesky.plans.replayed import Replayed
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-
-_AT_ONCE = 4
-"""Requests to the server."""
-
-
-def campaign_id(client: Container, uid: str) -> str:
-    """The id of the campaign to which a campaign run belongs; the beginning of a uid is enough if it is unique.
-
-    Raises:
-        CatalogueError: there is none, or several begin so.
-    """
-    matches = [key for key in campaigns(client) if key.startswith(uid)] if uid else []
-    if len(matches) != 1:
-        what = "several campaigns begin" if matches else "no campaign begins"
-        raise CatalogueError(f"{what} with {uid!r} in the catalogue {client.uri}: `sdl campaign list` shows them")
-    run = find_run(client, matches[0])
-    return str(start_of(run).get("campaign") or matches[0])
+__all__ = ["campaign_id", "primary", "recall", "replay"]
 
 
 def recall(client: Container, campaign: str) -> tuple[CampaignFile, History]:
@@ -60,9 +44,10 @@ def recall(client: Container, campaign: str) -> tuple[CampaignFile, History]:
     spec = CampaignFile.from_document(dict(start["campaign_file"]))
     history = History(campaign, str(chain[-1].item["id"]))
     told = decisions(client, campaign)
+    history.earlier = recorded_runs(client, start, spec)
     # what every sensor read is needed where films are designed; an agent learns from the rows of the decisions
     wanted = [str(row["outcome_uid"]) for row in told if row["outcome"] == "success" and row["stage"] != MEASURE]
-    data = _primaries(client, wanted) if spec.target is not None or spec.check_count else {}
+    data = primaries(client, wanted) if spec.target is not None or spec.check_count else {}
     history.steps += [_step(row, data) for row in told]
     known = {step.suggestion_id for step in history.steps if step.outcome != "aborted"}
     refused = {step.uid for step in history.steps if REFUSED in (step.row or {})}
@@ -74,24 +59,6 @@ def recall(client: Container, campaign: str) -> tuple[CampaignFile, History]:
         if suggestion_id and suggestion_id not in known and done:
             history.orphans[suggestion_id] = (str(run.item["id"]), primary(run))
     return spec, history
-
-
-def primary(run: Container) -> dict[str, Any]:
-    """The primary event of an experiment.
-
-    Raises:
-        CatalogueError: it has none.
-    """
-    rows = read_table(run).to_dict(orient="records")
-    if not rows:
-        raise CatalogueError(f"run {run.item['id']} has no primary event: it did not end as it should")
-    return {str(key): value for key, value in rows[-1].items()}
-
-
-def _primaries(client: Container, uids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The primary events of experiments by uid; several requests at once, for a server answers each in its own time."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(uids, pool.map(lambda uid: primary(find_run(client, uid)), uids)))
 
 
 def _step(row: Mapping[str, Any], data: Mapping[str, dict[str, Any]]) -> Step:
@@ -115,7 +82,7 @@ def replay(client: Container, campaign: str) -> Iterator[Replayed]:
         steps = history.of(f"learn:{source}")
         for i, step in enumerate(steps):
             found = True
-            agent = agent_for(spec, source)
+            agent = agent_for(spec, source, history.earlier_rows(source))
             feed(agent, steps[:i])
             [point] = agent.suggest(1)
             ranges = {"power": learn.power, "pressure": learn.pressure}
@@ -135,7 +102,7 @@ def _films_again(spec: CampaignFile, geometry: Mapping[str, Any], history: Histo
     for i, step in enumerate(history.steps):
         if step.stage not in (CHECK, TARGET) or not step.inputs:
             continue
-        before = History(history.campaign, history.last_run, history.steps[:i])
+        before = History(history.campaign, history.last_run, history.steps[:i], earlier=history.earlier)
         designer = Designer(spec, geometry, before, lambda source, past=before: agent_of(spec, source, past))
         proposal = designer.next_check() if step.stage == CHECK else designer.next_film()
         if proposal is None:

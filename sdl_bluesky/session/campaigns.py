@@ -20,6 +20,7 @@ from sdl_bluesky.plans.approval import Approval
 from sdl_bluesky.plans.campaign import run_campaign
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.counterfactual import Other, others
+from sdl_bluesky.plans.earlier import find_earlier
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth, replay_growth
 from sdl_bluesky.plans.history import History
@@ -28,6 +29,7 @@ from sdl_bluesky.plans.replayed import Replayed
 from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.plans.work import EndStation
 from sdl_bluesky.session.home import Home
+from sdl_bluesky.session.lab import LabFile
 from sdl_bluesky.session.open import Session
 
 if TYPE_CHECKING:
@@ -60,9 +62,12 @@ def campaign_plan(
 
     Raises:
         ServiceMissing: a growth campaign in a lab without a reactor.
+        CatalogueError, CampaignError: the earlier runs that the file names are not there, or cannot be used.
     """
     if isinstance(spec, GrowthFile):
         return _growth_plan(session, spec, history, observer, md)
+    if history is None:
+        history = history_before(session.home, session.client, session.lab, spec)
     rules = approval_of(session)
     station, settings = session.station, session.rbs_settings
     return run_campaign(
@@ -76,6 +81,18 @@ def campaign_plan(
         approval=rules,
         md=md,
     )
+
+
+def history_before(home: Home, client: Container, lab: LabFile, spec: CampaignFile) -> History | None:
+    """The history with which a new campaign begins: the earlier runs that its file names; None if it names none.
+
+    Raises:
+        CatalogueError, CampaignError: see `plans.earlier.find_earlier`.
+    """
+    if not spec.wants_earlier:
+        return None
+    wait_until_caught_up(home.log, client, CATCH_UP_S)
+    return History(earlier=find_earlier(client, spec, lab.geometry()))
 
 
 def approval_of(session: Session) -> Approval | None:

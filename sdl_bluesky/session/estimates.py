@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.server import api_key
 from sdl_bluesky.errors import InterlockTripped, ServiceError, ServiceMissing
+from sdl_bluesky.plans.earlier import find_earlier, words_of
 from sdl_bluesky.plans.estimate.amounts import Estimate
 from sdl_bluesky.plans.estimate.growth import ReactorBench, estimate_growth
 from sdl_bluesky.plans.estimate.habits import TICK_S, Habits
@@ -80,6 +81,7 @@ def estimate(session: Session, campaign: Spec | Path | str) -> Estimate:
 
     Raises:
         LabFileError, UnknownName, OutOfRange, ServiceMissing: the campaign cannot be done; nothing was moved.
+        CatalogueError, CampaignError: the earlier runs that it names are not there, or cannot be used.
         InterlockTripped: the machine is not ready.
     """
     spec = read_campaign_file(Path(campaign)) if isinstance(campaign, Path | str) else campaign
@@ -117,7 +119,12 @@ def checked(lab: LabFile, spec: Spec, machines: Machines, client: Container | No
     bench = _read(chamber_bench(lab, client, spec.learn), machines.chamber)
     if machines.all_asked and machines.station is None:
         bench = replace(bench, rbs=None)
-    return Checked(spec, estimate_sputter(bench, spec), tuple(notes))
+    found = estimate_sputter(bench, spec.without_earlier())
+    if spec.wants_earlier and client is not None:
+        notes += words_of(find_earlier(client, spec, lab.geometry()))
+    elif spec.wants_earlier:
+        notes.append("earlier runs were not looked for: no catalogue answers")
+    return Checked(spec, found, tuple(notes))
 
 
 def refuse_tripped(machine: Machine) -> str:

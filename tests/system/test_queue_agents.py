@@ -19,7 +19,7 @@ from sdl_bluesky.session.lab import default_lab_path
 
 pytestmark = [pytest.mark.system, pytest.mark.redis]
 
-WAIT_S = 12
+WAIT_S = 30
 SPUTTER = {
     "schema": 1,
     "name": "copper",

@@ -25,7 +25,7 @@ from sdl_bluesky.plans.growth.recall import earlier_rows
 from sdl_bluesky.plans.history import History
 from sdl_bluesky.plans.recall import campaign_id
 from sdl_bluesky.plans.step import Observer
-from sdl_bluesky.session.campaigns import CATCH_UP_S, Spec, desk_of, recalled
+from sdl_bluesky.session.campaigns import CATCH_UP_S, Spec, desk_of, history_before, recalled
 from sdl_bluesky.session.claim import is_held
 from sdl_bluesky.session.home import Home, find_home
 from sdl_bluesky.session.lab import LabFile
@@ -150,6 +150,8 @@ def _plan(
         earlier = earlier_rows(session.client, spec.grow.earlier)
         return run_growth(QueueGrower(session.remote, settings), spec, earlier=earlier, **known)
     _check_names(session.lab, spec)
+    if history is None:
+        known["history"] = history_before(session.home, session.client, session.lab, spec)
     work = QueueWork(session.remote, list(session.lab.chamber.sensors), rbs_settings(session.lab))
     return campaign_on(work, spec, geometry=session.lab.geometry(), **known)
 

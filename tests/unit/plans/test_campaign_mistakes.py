@@ -90,7 +90,7 @@ def test_a_mistake_that_only_the_lab_shows_is_named_too(mistake: tuple, tmp_path
     assert isinstance(spec, CampaignFile)
     try:
         with pytest.raises(SDLError) as caught, located(path):
-            check_campaign(chamber, spec, SputterSettings(), geometry=load_lab().geometry())
+            check_campaign(chamber, spec, SputterSettings(), geometry=load_lab().geometry(), end_station=True)
     finally:
         chamber.liveness.close()
     assert re.search(rf"\bline {mistake[3]}\b", told(caught.value)), told(caught.value)
@@ -103,6 +103,6 @@ def test_the_examples_are_campaigns_of_the_shipped_lab(path: Path) -> None:
     if isinstance(spec, CampaignFile):
         chamber = chamber_of_the_lab()
         try:
-            check_campaign(chamber, spec, SputterSettings(), geometry=load_lab().geometry())
+            check_campaign(chamber, spec, SputterSettings(), geometry=load_lab().geometry(), end_station=True)
         finally:
             chamber.liveness.close()
