@@ -136,7 +136,7 @@ def campaign_on(
     past = history or History()
     if spec.wants_earlier and not past.earlier:
         raise CampaignError(
-            "the campaign file names earlier runs, and nobody has looked for them (`plans.earlier.find_earlier`): run it with "
+            "the campaign file names earlier runs, and nobody looked for them (`plans.earlier.find_earlier`): run it with "
             "`sdl campaign run`, or leave `earlier` out; nothing was moved"
         )
     start = {
