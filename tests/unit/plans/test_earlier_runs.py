@@ -133,7 +133,7 @@ def test_other_agents_are_told_of_earlier_runs_too(monkeypatch: pytest.MonkeyPat
 
 def test_a_new_campaign_without_the_runs_that_it_names_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
-    with pytest.raises(CampaignError, match="without --queue"):
+    with pytest.raises(CampaignError, match="nobody looked for them"):
         machine.run(spec({"campaign": "3f2a"}), History())
     assert machine.measured == 0
 
