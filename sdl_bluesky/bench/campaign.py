@@ -2,14 +2,15 @@
 
 All of them are run in one new laboratory, one after the other. Before each, its estimate is made with what is known by
 then: of the first one nothing but the lab file, of the later ones what the earlier ones told. A row is one quantity of one
-campaign. Quantities whose share is not a matter of the plan (thinking between experiments) are not judged.
+campaign; those of "all" are the sums over the campaigns. Quantities whose share is not a matter of the plan (thinking
+between experiments) are not judged.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,31 @@ def run(seeds: int | None, quick: bool, tell: Callable[[str], None]) -> Iterator
     lab = laboratory()
     names = [k for k in CAMPAIGNS if not quick or k in QUICK]
     with tempfile.TemporaryDirectory() as folder, open_session(lab, Path(folder), analyse=False) as session:
-        worst: list[float] = []
+        judged: list[dict[str, Any]] = []
         for number, name in enumerate(names):
             for row in compared(session, spec_of(name, number)):
                 if row["judged"] and "error_percent" in row:
-                    worst.append(abs(row["error_percent"]))
+                    judged.append(row)
                 yield {"method": "earlier runs" if number else "lab file alone", "case": name, **row}
-            tell(f"{name}: {len(worst)} quantities so far, {sum(k <= 10.0 for k in worst)} of them within 10 %")
+            close = sum(abs(k["error_percent"]) <= 10.0 for k in judged)
+            tell(f"{name}: {len(judged)} quantities so far, {close} of them within 10 %")
+        yield from summed(judged)
+
+
+def summed(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each quantity: what all campaigns used, beside the sum of what was expected of each."""
+    for name in dict.fromkeys(row["name"] for row in rows):
+        mine = [row for row in rows if row["name"] == name]
+        used, expected = (sum(float(row[k]) for row in mine) for k in ("used", "expected"))
+        yield {
+            "method": "sum",
+            "case": "all",
+            "name": name,
+            "used": used,
+            "expected": expected,
+            "error_percent": 100.0 * (expected - used) / used,
+            "judged": True,
+        }
 
 
 def laboratory(speed: float = SPEED) -> LabFile:
