@@ -91,6 +91,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     with LabProcess(folder, MAIN.format(["campaign", "run", str(file)]), prelude="", data=data) as lab:
         for step in range(1, DONE + 1):
             lab.expect(f"{step:3d}  learn:cu", 120.0)
+        while lab.get("S1:SHUTTER") < 1.0:  # in the middle of the next one
+            pass
+        os.kill(lab.process.pid, signal.SIGSTOP)  # no further, but its services go on
         wait_for_next_in_catalogue(lab)
         os.kill(lab.process.pid, signal.SIGKILL)
         lab.process.wait()
