@@ -114,7 +114,7 @@ def _end(session: Session, campaign: str) -> None:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from sdl_bluesky.plans.recall import campaign_id
+    from sdl_bluesky.data.campaigns import campaign_id
     from sdl_bluesky.session.campaigns import replay_campaign
 
     _find(options)

@@ -50,9 +50,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _used(options: argparse.Namespace) -> int:
+    from sdl_bluesky.data.campaigns import campaign_id
     from sdl_bluesky.plans.estimate.amounts import Estimate
     from sdl_bluesky.plans.estimate.used import beside
-    from sdl_bluesky.plans.recall import campaign_id
     from sdl_bluesky.session.estimates import used_by
 
     lab = home_of(options).load_lab(options.lab)

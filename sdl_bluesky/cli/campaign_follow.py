@@ -29,8 +29,8 @@ def add(actions: Commands, find: Callable[[argparse.Namespace], None]) -> None:
 
 def _follow(options: argparse.Namespace) -> int:
     os.environ.setdefault("TILED_RETRY_ATTEMPTS", "2")  # read when tiled is imported: `follow` itself is patient
+    from sdl_bluesky.data.campaigns import campaign_id
     from sdl_bluesky.data.consumers.follow import follow
-    from sdl_bluesky.plans.recall import campaign_id
 
     with _catalogue(options) as client:
         try:

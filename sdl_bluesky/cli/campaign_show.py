@@ -31,8 +31,7 @@ def add(actions: Commands, find: Callable[[argparse.Namespace], None]) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
-    from sdl_bluesky.plans.recall import campaign_id
+    from sdl_bluesky.data.campaigns import campaign_chain, campaign_id, decisions, start_of, stop_of
 
     options.find(options)
     with open_data(options) as client:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from sdl_bluesky.data.catalogue import campaigns, find_runs, read_table
+from sdl_bluesky.data.catalogue import campaigns, find_run, find_runs, read_table
 from sdl_bluesky.data.layout import CAMPAIGNS
 from sdl_bluesky.data.ledger import find
 from sdl_bluesky.errors import CatalogueError
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
 DECISION = "decision"
+_AT_ONCE = 4
+"""Requests to the server."""
 
 
 def campaign_chain(client: Container, campaign: str) -> list[Container]:
@@ -83,3 +87,39 @@ def _decoded(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def campaign_id(client: Container, uid: str) -> str:
+    """The id of the campaign to which a campaign run belongs; the beginning of a uid is enough if it is unique.
+
+    Raises:
+        CatalogueError: there is none, or several begin so.
+    """
+    matches = [key for key in campaigns(client) if key.startswith(uid)] if uid else []
+    if len(matches) != 1:
+        what = "several campaigns begin" if matches else "no campaign begins"
+        raise CatalogueError(f"{what} with {uid!r} in the catalogue {client.uri}: `sdl campaign list` shows them")
+    run = find_run(client, matches[0])
+    return str(start_of(run).get("campaign") or matches[0])
+
+
+def primary(run: Container) -> dict[str, Any]:
+    """The primary event of an experiment.
+
+    Raises:
+        CatalogueError: it has none.
+    """
+    rows = read_table(run).to_dict(orient="records")
+    if not rows:
+        raise CatalogueError(f"run {run.item['id']} has no primary event: it did not end as it should")
+    return {str(key): value for key, value in rows[-1].items()}
+
+
+def primaries(client: Container, uids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The primary events of experiments by uid; several requests at once, for a server answers each in its own time.
+
+    Raises:
+        CatalogueError: one is not there, or has none.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(uids, pool.map(lambda uid: primary(find_run(client, uid)), uids)))

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from sdl_bluesky.data.campaigns import start_of, stop_of
-from sdl_bluesky.data.catalogue import campaigns, find_run, find_runs, read_table
+from sdl_bluesky.data.campaigns import campaign_id, primaries, start_of, stop_of
+from sdl_bluesky.data.catalogue import find_runs
 from sdl_bluesky.data.yamlfile import at
-from sdl_bluesky.errors import CampaignError, CatalogueError, IngestError
+from sdl_bluesky.errors import CampaignError, IngestError
 from sdl_bluesky.plans.campaign import agent_for
 from sdl_bluesky.plans.campaign_file import CampaignFile, Earlier
 from sdl_bluesky.plans.history import EarlierRun, row_of
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 4
-"""Requests to the server."""
 _PLACES = ("sources", "sensors")
 _KEPT = ("power", "pressure", "rate", "rate_std")
 
@@ -172,39 +169,3 @@ def recorded_runs(client: Container, start: Mapping[str, Any], spec: CampaignFil
     return {
         source: [EarlierRun(row["uid"], row, data.get(row["uid"])) for row in found] for source, found in rows.items()
     }
-
-
-def campaign_id(client: Container, uid: str) -> str:
-    """The id of the campaign to which a campaign run belongs; the beginning of a uid is enough if it is unique.
-
-    Raises:
-        CatalogueError: there is none, or several begin so.
-    """
-    matches = [key for key in campaigns(client) if key.startswith(uid)] if uid else []
-    if len(matches) != 1:
-        what = "several campaigns begin" if matches else "no campaign begins"
-        raise CatalogueError(f"{what} with {uid!r} in the catalogue {client.uri}: `sdl campaign list` shows them")
-    run = find_run(client, matches[0])
-    return str(start_of(run).get("campaign") or matches[0])
-
-
-def primary(run: Container) -> dict[str, Any]:
-    """The primary event of an experiment.
-
-    Raises:
-        CatalogueError: it has none.
-    """
-    rows = read_table(run).to_dict(orient="records")
-    if not rows:
-        raise CatalogueError(f"run {run.item['id']} has no primary event: it did not end as it should")
-    return {str(key): value for key, value in rows[-1].items()}
-
-
-def primaries(client: Container, uids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The primary events of experiments by uid; several requests at once, for a server answers each in its own time.
-
-    Raises:
-        CatalogueError: one is not there, or has none.
-    """
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(uids, pool.map(lambda uid: primary(find_run(client, uid)), uids)))

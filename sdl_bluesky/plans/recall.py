@@ -6,21 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdl_bluesky.analysis.runs import CHECK
-from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
+from sdl_bluesky.data.campaigns import campaign_chain, decisions, primaries, primary, start_of, stop_of
 from sdl_bluesky.data.catalogue import find_runs
 from sdl_bluesky.errors import CampaignError, CatalogueError
 from sdl_bluesky.plans.campaign import agent_for, agent_of
 from sdl_bluesky.plans.campaign_file import CampaignFile
 from sdl_bluesky.plans.designer import Designer
-from sdl_bluesky.plans.earlier import campaign_id, primaries, primary, recorded_runs
+from sdl_bluesky.plans.earlier import recorded_runs
 from sdl_bluesky.plans.history import REFUSED, History, Step, feed
 from sdl_bluesky.plans.knowledge import MEASURE, TARGET
 from sdl_bluesky.plans.replayed import Replayed
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
-
-__all__ = ["campaign_id", "primary", "recall", "replay"]
 
 
 def recall(client: Container, campaign: str) -> tuple[CampaignFile, History]:

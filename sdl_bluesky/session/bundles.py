@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sdl_bluesky.data.campaigns import campaign_id
 from sdl_bluesky.data.export.collect import collect_bundle
 from sdl_bluesky.data.export.output import require_new
 from sdl_bluesky.data.export.read import read_bundle
 from sdl_bluesky.data.export.restore import Restored, restore
 from sdl_bluesky.data.export.runs import Bundle
 from sdl_bluesky.data.export.write import paths_of, write_bundle
-from sdl_bluesky.plans.recall import campaign_id
 from sdl_bluesky.session.catalogue import open_catalogue
 from sdl_bluesky.session.claim import Claim
 from sdl_bluesky.session.home import find_home

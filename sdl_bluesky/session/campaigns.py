@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bluesky.utils import MsgGenerator, RunEngineInterrupted
 
 from sdl_bluesky.data.approvals import Desk
-from sdl_bluesky.data.campaigns import campaign_chain, start_of, stop_of
+from sdl_bluesky.data.campaigns import campaign_chain, campaign_id, start_of, stop_of
 from sdl_bluesky.data.catalogue import campaigns
 from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.data.yamlfile import check, read_mapping
@@ -24,7 +24,7 @@ from sdl_bluesky.plans.earlier import find_earlier
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth, replay_growth
 from sdl_bluesky.plans.history import History
-from sdl_bluesky.plans.recall import campaign_id, recall, replay
+from sdl_bluesky.plans.recall import recall, replay
 from sdl_bluesky.plans.replayed import Replayed
 from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.plans.work import EndStation

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from _lab import LabProcess, lab_data
 
-from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of, stop_of
+from sdl_bluesky.data.campaigns import campaign_chain, decisions, primary, start_of, stop_of
 from sdl_bluesky.data.catalogue import find_runs, read_table
-from sdl_bluesky.plans.recall import primary, replay
+from sdl_bluesky.plans.recall import replay
 from sdl_bluesky.session.campaigns import is_finished, list_campaigns
 from sdl_bluesky.session.catalogue import open_catalogue
 

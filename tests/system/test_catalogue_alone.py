@@ -20,10 +20,10 @@ from _lab import LabProcess, lab_data
 from _terminal import SDL, Terminal
 from _twin import wait_until
 
-from sdl_bluesky.data.campaigns import campaign_chain, decisions, start_of
+from sdl_bluesky.data.campaigns import campaign_chain, decisions, primary, start_of
 from sdl_bluesky.data.catalogue import connect, find_runs
 from sdl_bluesky.plans.campaign import agent_of
-from sdl_bluesky.plans.recall import primary, recall, replay
+from sdl_bluesky.plans.recall import recall, replay
 from sdl_bluesky.session.campaigns import is_finished, list_campaigns
 from sdl_bluesky.session.catalogue import open_catalogue
 

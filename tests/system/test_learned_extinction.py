@@ -10,9 +10,9 @@ import pytest
 import yaml
 from _lab import LabProcess, lab_data
 
-from sdl_bluesky.data.campaigns import decisions
+from sdl_bluesky.data.campaigns import decisions, primary
 from sdl_bluesky.data.catalogue import find_runs
-from sdl_bluesky.plans.recall import primary, recall, replay
+from sdl_bluesky.plans.recall import recall, replay
 from sdl_bluesky.session.campaigns import list_campaigns
 from sdl_bluesky.session.catalogue import open_catalogue
 

@@ -50,7 +50,7 @@ def follow(
 
     Args:
         client: root of the catalogue.
-        campaign: id of the campaign (`sdl_bluesky.plans.recall.campaign_id` finds it by its beginning).
+        campaign: id of the campaign (`sdl_bluesky.data.campaigns.campaign_id` finds it by its beginning).
         seen: keys of news that are known already, say from before this program was started again.
         wait: go on for ever; else end with what is there now.
         stop: asked every half second; the iterator ends when it says True.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bluesky.utils import MsgGenerator, RunEngineInterrupted
 
+from sdl_bluesky.data.campaigns import campaign_id
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.log import DocumentLog, close_open_runs
 from sdl_bluesky.data.server import api_key
@@ -23,7 +24,6 @@ from sdl_bluesky.plans.growth.campaign import run_growth
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.plans.growth.recall import earlier_rows
 from sdl_bluesky.plans.history import History
-from sdl_bluesky.plans.recall import campaign_id
 from sdl_bluesky.plans.step import Observer
 from sdl_bluesky.session.campaigns import CATCH_UP_S, Spec, desk_of, history_before, recalled
 from sdl_bluesky.session.claim import is_held
