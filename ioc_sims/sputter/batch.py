@@ -166,7 +166,7 @@ class Batch:
         raw["physics"] |= request.physics
         raw["seed"] = raw["seed"] if request.seed is None else request.seed
         config = validated("new", raw, ChamberConfig)
-        self.plant = Plant(config)
+        self.plant = Plant(config, request.noise)
         self._operator = Operator(self.plant)
         self._swept = None
         return {"seed": config.seed}

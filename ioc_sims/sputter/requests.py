@@ -115,10 +115,11 @@ class Exchange(_Request):
 
 
 class New(_Request):
-    """Another chamber: with this seed, and these settings in place of those of the configuration."""
+    """Another chamber: with this seed, and these settings in place of those of the configuration; or the same with other noise."""
 
     do: Literal["new"]
     seed: int | None = Field(default=None, ge=0)
+    noise: int = Field(default=0, ge=0, description="picks the noise, as starts of an IOC do")
     physics: dict[str, Any] = {}
 
 

@@ -10,20 +10,21 @@ campaign's process had ended.
 
 Then, of each campaign, all decisions made again from the catalogue, events of the document log that the catalogue lacks
 (`lost`) or has twice (`surplus`), runs that were learned from twice, complete experiments that were done again or were not
-used; and the error of what was learned, beside that of campaigns that nobody disturbed, or the distance of the last layer
-from its target.
+used; and the error of what was learned, beside those of campaigns on the same chamber that nobody disturbed (`chance`: of
+a larger one), or the distance of the last layer from its target.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from scipy import stats
 
 from sdl_bluesky.bench.kills_judged import (
     aged,
@@ -47,9 +48,9 @@ from sdl_bluesky.plans.recall import recall
 from sdl_bluesky.session.campaigns import Spec, replay_campaign
 from sdl_bluesky.session.twin import twin_config
 
-SEEDS = 8
+SEEDS = 20
 """Undisturbed campaigns to compare with."""
-QUICK_SEEDS = 3
+QUICK_SEEDS = 6
 SPEED = 200.0
 EXPERIMENT_S = {"sputter": 3.0, "growth": 10.0}
 """About what an experiment takes at that speed: kills come within that time of each other."""
@@ -167,7 +168,15 @@ def _errors(lab: Laboratory, spec: CampaignFile, done: Disturbed, campaigns: int
             "undisturbed_lowest": min(others),
             "undisturbed_highest": max(others),
             "campaigns": campaigns,
+            "chance": chance_of(error, others),
         }
+
+
+def chance_of(error: float, others: Sequence[float]) -> float:
+    """Probability that a campaign ends with a larger error, if errors are log-normal and `others` are a sample of them."""
+    logs = np.log(others)
+    spread = float(np.std(logs, ddof=1)) * np.sqrt(1 + 1 / len(logs))
+    return float(stats.t.sf((np.log(error) - np.mean(logs)) / spread, len(logs) - 1))
 
 
 def _layer(lab: Laboratory, spec: GrowthFile, done: Disturbed) -> Row:

@@ -128,12 +128,12 @@ def rate_error(twin: SputterTwin, source: str, sensor: str, agent: RateAgent, sp
 
 
 def undisturbed_error(config: Mapping[str, Any], spec: CampaignFile, source: str, seed: int) -> float:
-    """The same of a campaign on another chamber that nobody disturbs."""
+    """The same of a campaign on the same chamber that nobody disturbs, with other noise and another seed of the agent."""
     from sdl_bluesky.bench.health_twin import SENSOR_NAMES, measure
 
     sensor = SENSOR_NAMES[0]
     with SputterTwin(config) as twin:
-        twin.ask("new", seed=seed)
+        twin.ask("new", noise=seed)
         agent = agent_for(spec.model_copy(update={"seed": seed}), source)
         while not agent.should_stop()[0]:
             [point] = agent.suggest(1)

@@ -194,7 +194,9 @@ def test_an_agent_that_is_killed_goes_on_and_repeats_nothing(queue: Queue) -> No
 
 
 def test_a_lost_environment_is_noticed_at_once_and_the_campaign_can_go_on(queue: Queue) -> None:
-    file = {**SPUTTER, "name": "nickel", "sample": "nickel", "learn": {"ni": {"experiments": 2}}}
+    """And the agent knows what the person's item had measured before."""
+    learn = {"ni": {"experiments": 2, "earlier": [{"sample": "mine"}]}}
+    file = {**SPUTTER, "name": "nickel", "sample": "nickel", "learn": learn}
     (queue.place.folder / "nickel.yml").write_text(yaml.safe_dump(file))
     agent = start(queue, "run", "nickel.yml")
     wait_for("it runs", lambda: queue.api.status(reload=True)["re_state"] == "running", 60.0)
@@ -208,3 +210,7 @@ def test_a_lost_environment_is_noticed_at_once_and_the_campaign_can_go_on(queue:
     queue.api.wait_for_idle(timeout=90)
     assert queue.api.status(reload=True)["worker_environment_exists"], queue.manager.text
     wait_for("the decision of the dead agent arrives", lambda: outcomes(queue, "nickel") == ["aborted"], 30.0)
+    runs = queue.place.client()["raw"].items()
+    assert [step["based_on"] for step in recorded(queue, "nickel")] == [
+        [uid for uid, run in runs if run.metadata["start"].get("sample") == "mine"]
+    ]

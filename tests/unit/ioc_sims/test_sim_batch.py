@@ -202,6 +202,18 @@ def test_another_chamber_has_another_seed_and_settings(batch):
     assert batch.answer({"do": "read"})["readings"]["clock_time"] == 0.0
 
 
+def test_a_chamber_can_be_had_again_with_other_noise(make_config):
+    batch = Batch(make_config())
+
+    def chamber(noise: int) -> tuple[str, str]:
+        batch.answer({"do": "new", "seed": 7, "noise": noise})
+        return str(source_truth(batch.plant, 0, POWER, PRESSURE)), str(measure(batch)["rows"])
+
+    (truth, rows), (truth_again, rows_again), (same_truth, other_rows) = chamber(0), chamber(0), chamber(1)
+    assert truth == truth_again == same_truth
+    assert rows == rows_again != other_rows
+
+
 SURFACE = {"do": "score_rate", "source": "cu", "power": [10, 20], "pressure": [5, 9]}
 
 
