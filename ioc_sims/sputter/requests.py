@@ -115,7 +115,7 @@ class Exchange(_Request):
 
 
 class New(_Request):
-    """Another chamber: with this seed, and these settings in place of those of the configuration; or the same with other noise."""
+    """Another chamber: this seed, these settings in place of those of the configuration; or the same with other noise."""
 
     do: Literal["new"]
     seed: int | None = Field(default=None, ge=0)
