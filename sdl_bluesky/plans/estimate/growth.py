@@ -11,6 +11,7 @@ from sdl_bluesky.plans.estimate.habits import Habits
 from sdl_bluesky.plans.estimate.reactor import RehearsedReactor
 from sdl_bluesky.plans.estimate.sputter import timed
 from sdl_bluesky.plans.estimate.walk import Rehearsed, Walk
+from sdl_bluesky.plans.growth.campaign import growth_agent
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.plans.mocvd.experiment import grow_and_measure
 from sdl_bluesky.plans.mocvd.preflight import check_recipe
@@ -57,8 +58,10 @@ def estimate_growth(bench: ReactorBench, spec: GrowthFile) -> Estimate:
         first + sum(float(k.runs) for k in grow.targets),
     )
     ends = [(grow.f_ga[0], grow.f_as[0]), (sum(grow.f_ga) / 2, sum(grow.f_as) / 2), (grow.f_ga[1], grow.f_as[1])]
-    layers = regrown(bench, [*((k.f_ga, k.f_as) for k in grow.preliminary), *ends])
+    designed = designed_runs(spec)[: int(counts.low - first)]
+    layers = regrown(bench, [*((k.f_ga, k.f_as) for k in grow.preliminary), *designed, *ends])
     known_ones, each = layers[: -len(ends)], layers[-len(ends) :]
+    first += len(designed)
     total = Sum()
     total.add("experiments", counts)
     names = sorted({k for run in each for k in run.used if k.startswith("flow:")})
@@ -71,6 +74,24 @@ def estimate_growth(bench: ReactorBench, spec: GrowthFile) -> Estimate:
     total.add("wafers", counts)
     basis = [f"runs to a target: {usual:.1f} " + (f"in {known.runs} earlier one(s)" if known.runs else "(assumed)")]
     return Estimate(total.amounts, (*basis, *bench.habits.known))
+
+
+def designed_runs(spec: GrowthFile) -> list[tuple[float, float]]:
+    """Flows of Ga and As [sccm] that the agent will take whatever the layers before tell: those of its first design."""
+    grow = spec.grow
+    if grow.earlier:
+        return []  # it knows layers already
+    agent = growth_agent(spec)
+    told = {"wavelength": grow.targets[0].wavelength, "lattice": grow.targets[0].lattice}
+    agent.ingest([{"f_ga": k.f_ga, "f_as": k.f_as, **told} for k in grow.preliminary])
+    found: list[tuple[float, float]] = []
+    while len(found) < grow.targets[0].runs:
+        [point] = agent.suggest(1)
+        if agent.explain()["acquisition"]["name"] != "initial design":
+            break
+        found.append((point["f_ga"], point["f_as"]))
+        agent.ingest([{**point, **told}])
+    return found
 
 
 def _of(run: Rehearsed, name: str) -> float:

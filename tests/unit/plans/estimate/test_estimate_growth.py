@@ -10,9 +10,10 @@ import pytest
 
 from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.errors import OutOfRange, ServiceMissing
-from sdl_bluesky.plans.estimate.growth import ReactorBench, estimate_growth, regrown
+from sdl_bluesky.plans.estimate.growth import ReactorBench, designed_runs, estimate_growth, regrown
 from sdl_bluesky.plans.estimate.habits import Habits, Learned
 from sdl_bluesky.plans.estimate.reactor import RehearsedReactor
+from sdl_bluesky.plans.growth.campaign import growth_agent
 from sdl_bluesky.plans.growth.file import GrowthFile
 from sdl_bluesky.session.estimates import reactor_bench
 from sdl_bluesky.session.lab import load_lab
@@ -87,3 +88,20 @@ def test_too_little_phosphine_is_refused_before_anything_moves() -> None:
 def test_a_lab_without_a_reactor_cannot_grow() -> None:
     with pytest.raises(ServiceMissing, match="no MOCVD reactor"):
         reactor_bench(LAB.model_copy(update={"mocvd": None}))
+
+
+def test_a_run_that_depends_on_no_outcome_is_no_guess() -> None:
+    layers = [{"f_ga": f"{ga} sccm", "f_as": f"{arsine} sccm"} for ga, arsine in ((5.3, 9.6), (6.2, 10.9), (4.4, 8.0))]
+    spec = growth(preliminary=layers[:2], targets=[{"wavelength": "1180 nm", "runs": 1}])
+    [(f_ga, f_as)] = designed_runs(spec)
+    agent = growth_agent(spec)
+    agent.ingest([{"f_ga": 5.3, "f_as": 9.6, "wavelength": 1250.0, "lattice": 5.88}])
+    agent.ingest([{"f_ga": 6.2, "f_as": 10.9, "wavelength": 1040.0, "lattice": 5.85}])
+    [point] = agent.suggest(1)
+    assert (point["f_ga"], point["f_as"]) == (f_ga, f_as)
+    found = estimate_growth(bench(), spec).amounts["flow:as"]
+    assert found.expected == pytest.approx(
+        sum(run.used["flow:as"] for run in regrown(bench(), [(5.3, 9.6), (6.2, 10.9), (f_ga, f_as)])) / 1000.0
+    )
+    assert found.low == found.expected == found.high
+    assert designed_runs(growth(preliminary=layers)) == []
