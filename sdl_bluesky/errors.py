@@ -173,6 +173,26 @@ class CrossSectionFileError(DataFileError):
     """A file holds no usable cross section."""
 
 
+class ModelFileError(DataFileError):
+    """A file holds no usable model."""
+
+
+class ModelMismatch(SDLError, ValueError):
+    """A model was trained for another measurement than this one; every difference is listed.
+
+    Attributes:
+        model: its name.
+        differences: one text each.
+    """
+
+    def __init__(self, model: str, differences: Sequence[str]) -> None:
+        self.model, self.differences = model, tuple(differences)
+        super().__init__(
+            f"model {model!r} is not for this measurement: {'; '.join(self.differences)}: train one for this set-up "
+            "(sdl rbs train), or measure as the model expects"
+        )
+
+
 class CaseFileError(SDLError, ValueError):
     """A file of cases, or one case of it, cannot be used; every fault found is listed.
 

@@ -45,7 +45,7 @@ EVENTS = 3000
 NEWS = 20
 """Decisions, and maps, of which a consumer is told."""
 _KEY = "0123456789abcdef"
-_PATIENCE_S = 300.0
+_PATIENCE_S = 1200.0
 
 Tell = Callable[[str], None]
 Row = dict[str, Any]
