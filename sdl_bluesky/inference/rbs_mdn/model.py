@@ -71,8 +71,8 @@ class Model:
     def _posterior(self, inputs: NDArray[np.float32]) -> Posterior:
         with torch.inference_mode():
             found = self.network(torch.from_numpy(inputs))
-            parts = found.log_weight.exp(), found.mean, found.factor()
-        return Posterior(self.system, *(k.numpy().astype(float) for k in parts), self.recalibration)
+            weight, mean, factor = (k.numpy().astype(float) for k in (found.log_weight.exp(), found.mean, found.factor()))
+        return Posterior(self.system, weight, mean, factor, self.recalibration)
 
 
 def save_model(model: Model, file: Path) -> None:
