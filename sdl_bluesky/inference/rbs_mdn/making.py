@@ -22,8 +22,6 @@ from sdl_bluesky.inference.rbs_mdn.recalibration import Recalibration, recalibra
 from sdl_bluesky.inference.rbs_mdn.system import MaterialSystem
 from sdl_bluesky.inference.rbs_mdn.training import Recipe, Tell, counted, train
 
-VALIDATION = 20_000
-"""Spectra for the recalibration."""
 TRIALS = 1000
 """Spectra for the tables of the card."""
 _VALIDATION_SEED, _TRIALS_SEED = 1_000_003, 1_000_033
@@ -74,7 +72,7 @@ def make_model(
     network = train(features, examples, recipe, checkpoint=where.checkpoint, tell=tell, device=where.device).cpu()
     end = time.perf_counter()
     raw = Model(system, features, network, Recalibration.none(system.size), {})
-    known = draw_examples(system, VALIDATION, merge, _VALIDATION_SEED + recipe.seed, **given)
+    known = draw_examples(system, recipe.validation, merge, _VALIDATION_SEED + recipe.seed, **given)
     noisy = counted(known.counts, np.random.default_rng([recipe.seed, 3]))
     told = [
         posterior.told(system.values(z.astype(float)))
@@ -84,7 +82,6 @@ def make_model(
     software = {k: version(k) for k in ("sdl_bluesky", "torch", "numpy", "pyrump")}
     about = {
         "recipe": asdict(recipe),
-        "validation": VALIDATION,
         "spectra_s": middle - began,
         "training_s": end - middle,
         "machine": f"{platform.machine()}, {where.device}",

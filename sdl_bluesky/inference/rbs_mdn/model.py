@@ -71,7 +71,9 @@ class Model:
     def _posterior(self, inputs: NDArray[np.float32]) -> Posterior:
         with torch.inference_mode():
             found = self.network(torch.from_numpy(inputs))
-            weight, mean, factor = (k.numpy().astype(float) for k in (found.log_weight.exp(), found.mean, found.factor()))
+            weight, mean, factor = (
+                k.numpy().astype(float) for k in (found.log_weight.exp(), found.mean, found.factor())
+            )
         return Posterior(self.system, weight, mean, factor, self.recalibration)
 
 

@@ -103,7 +103,14 @@ class Network(nn.Module):
 
     def forward(self, features: Tensor) -> Mixture:
         """See the class."""
-        hidden = self.norm(self.blocks(self.enter(features)))
+        return self.told(self.hidden(features))
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """What the head sees [b, width]."""
+        return self.norm(self.blocks(self.enter(features)))
+
+    def told(self, hidden: Tensor) -> Mixture:
+        """What the head makes of it."""
         mean, scale, lower, weight = self.head(hidden).split(self._parts, 1)
         m, p = self.shape.components, self.shape.unknowns
         return Mixture(

@@ -18,6 +18,8 @@ from sdl_bluesky.physics.geometry import Array
 NODES = 24
 """Of the quadrature over a marginal distribution."""
 BISECTIONS = 44
+AT_ONCE = 2**18
+"""Numbers that are drawn together."""
 FAR = 9.0
 """No coordinate is sought further from 0 than this."""
 
@@ -92,8 +94,8 @@ class Posterior:
         return self._told_z(self.system.coordinates(values))
 
     def _told_z(self, z: Array) -> Array:
-        parts = ndtr((z[:, None] - self.mean_z) / self._std_z)
-        return np.einsum("bm,bmp->bp", self.weight, parts)
+        parts = ndtr((z[..., None, :] - self.mean_z) / self._std_z)
+        return np.einsum("bm,...bmp->...bp", self.weight, parts)
 
     def quantiles(self, probabilities: ArrayLike) -> Array:
         """Values [b, p, k] of each unknown below which it lies with probabilities [k]."""
@@ -105,7 +107,7 @@ class Posterior:
         return self.system.values(self._z_at(self.recalibration.raw(probability)))
 
     def _z_at(self, told: Array) -> Array:
-        """Coordinates [b, p] at which the distribution before recalibration has values [b, p]."""
+        """Coordinates [..., b, p] at which the distribution before recalibration has values [..., b, p]."""
         told = np.clip(told, 1e-14, 1.0 - 1e-14)
         if self.weight.shape[1] == 1:
             return self.mean_z[:, 0] + self._std_z[:, 0] * ndtri(told)
@@ -162,14 +164,15 @@ class Posterior:
     def samples(self, count: int, rng: np.random.Generator) -> Array:
         """Values [count, b, p]: dependent as the network says, each one distributed as recalibrated."""
         b, _, p = self.mean_z.shape
-        inverse = np.linalg.inv(self.factor_z)
+        inverse, rows = np.linalg.inv(self.factor_z), np.arange(b)
         found = np.empty((count, b, p))
-        for k in range(count):
-            pick = (rng.uniform(size=(b, 1)) > np.cumsum(self.weight, axis=1)[:, :-1]).sum(axis=1)
-            rows = np.arange(b)
-            normal = rng.standard_normal((b, p, 1))
+        step = max(1, AT_ONCE // (b * p))
+        for first in range(0, count, step):
+            some = min(step, count - first)
+            pick = (rng.uniform(size=(some, b, 1)) > np.cumsum(self.weight, axis=1)[:, :-1]).sum(axis=2)
+            normal = rng.standard_normal((some, b, p, 1))
             z = self.mean_z[rows, pick] + (inverse[rows, pick] @ normal)[..., 0]
-            found[k] = self.system.values(self._z_at(self.recalibration.raw(self._told_z(z))))
+            found[first : first + some] = self.system.values(self._z_at(self.recalibration.raw(self._told_z(z))))
         return found
 
     def composition(self, elements: Sequence[str], layers: Sequence[int] = (0,), count: int = 400) -> Amounts:
