@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdl_bluesky.cli import rbs_network
 from sdl_bluesky.cli.commands import Commands
 from sdl_bluesky.cli.terminal import say, warn
 from sdl_bluesky.errors import OutOfRange, SDLError, UnknownName
@@ -22,7 +23,7 @@ PRIORS = {"fluence": 0.05, "slope": 0.005, "offset": 2.0, "resolution": 0.1, "st
 
 def add(commands: Commands) -> None:
     """Add the commands of this file."""
-    actions = commands.group("rbs", "Rutherford backscattering, from files to files: simulate, fit")
+    actions = commands.group("rbs", "Rutherford backscattering, from files to files: simulate, fit, train, predict")
     simulate = actions.add("simulate", _simulate, "noise-free spectra of cases, one CSV each", lab=False)
     fit = actions.add("fit", _fit, "layers from spectra; the last layer, the substrate, is held", lab=False)
     for action in (simulate, fit):
@@ -60,6 +61,7 @@ def add(commands: Commands) -> None:
     )
     fit.add_argument("--restarts", type=int, default=6, metavar="N", help="of a fit that is not accepted (%(default)d)")
     fit.add_argument("--seed", type=int, default=0, help="of the restarts (%(default)d)")
+    rbs_network.add(actions)
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -57,7 +57,8 @@ def fit(
             [b, layer, element]; standard deviation inf: none.
         restarts: most further searches for a spectrum whose chi2 is not accepted.
         confirm: coarse fits from further starts for every spectrum; a second minimum that is about as good goes on, too.
-        coarse: begin with the spectrum as a poor detector sees it, which finds the right minimum from far away.
+        coarse: begin with the spectrum as a poor detector sees it, which finds the right minimum from far away; without it
+            only restarts do, for a start that is good in most cases.
         seed: of the restarts.
         progress: called with (spectra done, spectra).
 

@@ -32,7 +32,7 @@ class Plan:
         distance: what is minimised.
         limit: chi2 below which a spectrum is described.
         restarts: most restarts.
-        coarse: begin with the coarse problem.
+        coarse: begin with the coarse problem; restarts always do.
         confirm: further coarse starts for every spectrum; a second minimum that is about as good goes on, too.
         seed: of the restarts.
     """
@@ -50,8 +50,7 @@ def search(problem: Problem, start: Array, plan: Plan) -> tuple[Minimum, Indices
     parameters = problem.parameters
     d = parameters.densities
     everyone = np.arange(len(start))
-    smooth = coarse_problem(problem) if plan.coarse else None
-    starts = None if smooth is None else CoarseStarts(smooth, start[:, :d], plan.seed)
+    starts = _coarse(problem, start[:, :d], plan.seed) if plan.coarse else None
     fine = _Fine(problem, plan.distance)
     best = fine.fit(start if starts is None else _nearer(problem, start, starts.first(plan.confirm)), everyone)
     if starts is not None and plan.confirm:
@@ -66,6 +65,8 @@ def search(problem: Problem, start: Array, plan: Plan) -> tuple[Minimum, Indices
         if not todo.size:
             break
         used[todo] += 1
+        if starts is None:
+            starts = _coarse(problem, best.theta[:, :d], plan.seed)
         begin = _jittered(best.theta[todo], d, parameters.lower, parameters.upper, rng)
         if starts is not None:
             first = plan.confirm + TRIES + EACH * turn
@@ -74,6 +75,12 @@ def search(problem: Problem, start: Array, plan: Plan) -> tuple[Minimum, Indices
         _keep(best, fine.fit(begin, todo), todo)
         todo = _not_described(problem, best.theta, todo, plan.limit)
     return best, used
+
+
+def _coarse(problem: Problem, densities: Array, seed: int) -> CoarseStarts | None:
+    """Coarse starts around densities [b, d]; None where a coarse problem says nothing."""
+    smooth = coarse_problem(problem)
+    return None if smooth is None else CoarseStarts(smooth, densities, seed)
 
 
 class _Fine:

@@ -88,8 +88,11 @@ def train(
         tell: for a progress bar.
         device: "cpu" or "cuda".
 
+    Ctrl-C writes the state, too.
+
     Raises:
         DataFileError: the checkpoint cannot be read, or belongs to another training.
+        OutOfRange: the loss is no number any more.
     """
     torch.manual_seed(recipe.seed)
     shape = Shape(features.size, features.system.size, recipe.width, recipe.blocks, recipe.components)
@@ -101,25 +104,39 @@ def train(
     batches = _Batches(features, examples, recipe)
     short = short_numbers(device)
     network.train()
-    for step in range(done, recipe.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at((step + 1) / recipe.steps, recipe.rate)
-        inputs, z = (k.to(device) for k in batches.at(step))
-        with torch.autocast(device, torch.bfloat16, enabled=short):
-            hidden = network.hidden(inputs)
-        now = network.told(hidden.float()).negative_log_density(z).mean()
-        optimiser.zero_grad(set_to_none=True)
-        now.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-        optimiser.step()
-        value = now.item()
-        loss = value if math.isnan(loss) else FIRST_LOSSES * loss + (1.0 - FIRST_LOSSES) * value
-        if not math.isfinite(loss):
-            raise OutOfRange(f"step {step + 1}: the loss is no number: take a smaller rate than {recipe.rate:g}")
-        tell(step + 1, loss)
-        if checkpoint is not None and (step + 1) % every == 0:
-            _save(checkpoint, recipe, features, network, optimiser, step + 1, loss)
+    step = done
+    try:
+        while step < recipe.steps:
+            for group in optimiser.param_groups:
+                group["lr"] = rate_at((step + 1) / recipe.steps, recipe.rate)
+            value = _step(network, optimiser, [k.to(device) for k in batches.at(step)], device, short)
+            loss = value if math.isnan(loss) else FIRST_LOSSES * loss + (1.0 - FIRST_LOSSES) * value
+            step += 1
+            if not math.isfinite(loss):
+                raise OutOfRange(f"step {step}: the loss is no number: take a smaller rate than {recipe.rate:g}")
+            tell(step, loss)
+            if checkpoint is not None and step % every == 0:
+                _save(checkpoint, recipe, features, network, optimiser, step, loss)
+    except KeyboardInterrupt:
+        if checkpoint is not None and step > done:
+            _save(checkpoint, recipe, features, network, optimiser, step, loss)
+        raise
     return network.eval()
+
+
+def _step(
+    network: Network, optimiser: torch.optim.Optimizer, batch: list[torch.Tensor], device: str, short: bool
+) -> float:
+    """One step; returns the loss."""
+    inputs, z = batch
+    with torch.autocast(device, torch.bfloat16, enabled=short):
+        hidden = network.hidden(inputs)
+    loss = network.told(hidden.float()).negative_log_density(z).mean()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+    optimiser.step()
+    return loss.item()
 
 
 def short_numbers(device: str) -> bool:

@@ -27,7 +27,7 @@ from sdl_bluesky.inference.rbs_mdn.features import features_of, merge_of
 from sdl_bluesky.inference.rbs_mdn.route import fit_from
 from sdl_bluesky.inference.rbs_mdn.system import MaterialSystem
 from sdl_bluesky.inference.rbs_mdn.training import counted, rate_at, train
-from sdl_bluesky.physics.rbs import Setup, simulate
+from sdl_bluesky.physics.rbs import CrossSection, Setup, simulate
 
 SETUP = Setup(elements=("Cu", "Sn", "Si", "O"), fluence_ions=1e13)
 FILM = MaterialSystem(
@@ -37,6 +37,7 @@ FILM = MaterialSystem(
     ((200, 950),),
     fluence=(0.5, 2.0),
 )
+TABLE = CrossSection("4He", "O", 165.0, np.array([1500.0, 2500.0]), np.array([60.0, 40.0]))
 TINY = Recipe(spectra=4000, steps=400, batch=128, width=64, blocks=2, validation=5000)
 
 
@@ -227,7 +228,7 @@ def test_a_measurement_must_be_that_of_the_model() -> None:
     assert check_setup(FILM, replace(SETUP, energy_keV=2000.5)) == 1.0
     wrong = {
         "energy_keV": 2020.0, "theta_deg": 160.0, "slope_keV": 2.02, "offset_keV": 5.0, "resolution_fwhm_keV": 18.0,
-        "channels": 900, "ion": "p", "alpha_deg": 7.0, "elements": ("Cu", "Sn", "Al", "O"), "fluence_ions": 1e14,
+        "channels": 900, "pile_up": 0.01, "cross_sections": (TABLE,), "ion": "p", "alpha_deg": 7.0, "elements": ("Cu", "Sn", "Al", "O"), "fluence_ions": 1e14,
     }  # fmt: skip
     for name, value in wrong.items():
         with pytest.raises(ModelMismatch, match=name.split("_")[0]):
