@@ -20,6 +20,8 @@ BENCHES: Mapping[str, str] = {
     "pibo": "sdl_bluesky.bench.pibo",
     "rbs-forward": "sdl_bluesky.bench.rbs_forward",
     "rbs-fit": "sdl_bluesky.bench.rbs_fit",
+    "rbs-mdn": "sdl_bluesky.bench.rbs_mdn",
+    "rbs-mdn-paper": "sdl_bluesky.bench.rbs_mdn_paper",
     "health": "sdl_bluesky.bench.health",
     "reactive": "sdl_bluesky.bench.reactive",
     "campaign": "sdl_bluesky.bench.campaign",
@@ -27,7 +29,7 @@ BENCHES: Mapping[str, str] = {
     "kills": "sdl_bluesky.bench.kills",
 }
 """The module of each study."""
-WITH_FIGURES = ("balm",)
+WITH_FIGURES = ("balm", "rbs-mdn")
 
 
 def run(

@@ -80,7 +80,12 @@ def _differing_layers(system: MaterialSystem, elements: Sequence[str], held: Arr
 
 def _table(table: CrossSection) -> tuple[str, str, float, bytes]:
     """What tells a cross section from another."""
-    return table.target, table.product or table.ion, table.q_keV, table.energy_keV.tobytes() + table.value_mb_sr.tobytes()
+    return (
+        table.target,
+        table.product or table.ion,
+        table.q_keV,
+        table.energy_keV.tobytes() + table.value_mb_sr.tobytes(),
+    )
 
 
 def _tables(setup: Setup) -> str:

@@ -106,8 +106,10 @@ class Network(nn.Module):
         return self.told(self.hidden(features))
 
     def hidden(self, features: Tensor) -> Tensor:
-        """What the head sees [b, width]."""
-        return self.norm(self.blocks(self.enter(features)))
+        """What the head sees [b, width]; features keep their 32 bits: 16 would hide what counting noise leaves to see."""
+        with torch.autocast(features.device.type, enabled=False):
+            entered = self.enter(features)
+        return self.norm(self.blocks(entered))
 
     def told(self, hidden: Tensor) -> Mixture:
         """What the head makes of it."""
