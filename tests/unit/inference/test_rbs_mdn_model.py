@@ -227,9 +227,19 @@ def test_a_measurement_must_be_that_of_the_model() -> None:
     assert check_setup(FILM, other, held) == pytest.approx(1.5)
     assert check_setup(FILM, replace(SETUP, energy_keV=2000.5)) == 1.0
     wrong = {
-        "energy_keV": 2020.0, "theta_deg": 160.0, "slope_keV": 2.02, "offset_keV": 5.0, "resolution_fwhm_keV": 18.0,
-        "channels": 900, "pile_up": 0.01, "cross_sections": (TABLE,), "ion": "p", "alpha_deg": 7.0, "elements": ("Cu", "Sn", "Al", "O"), "fluence_ions": 1e14,
-    }  # fmt: skip
+        "ion": "p",
+        "energy_keV": 2020.0,
+        "theta_deg": 160.0,
+        "alpha_deg": 7.0,
+        "slope_keV": 2.02,
+        "offset_keV": 5.0,
+        "resolution_fwhm_keV": 18.0,
+        "channels": 900,
+        "pile_up": 0.01,
+        "fluence_ions": 1e14,
+        "elements": ("Cu", "Sn", "Al", "O"),
+        "cross_sections": (TABLE,),
+    }
     for name, value in wrong.items():
         with pytest.raises(ModelMismatch, match=name.split("_")[0]):
             check_setup(FILM, replace(SETUP, **{name: value}))
