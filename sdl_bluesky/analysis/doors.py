@@ -15,7 +15,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ class AnalysisCallback:
         log_dir: where the documents are logged; to say what is wrong when a run does not arrive.
         kinds: which results are wanted, of "flux", "rate_surface", "composition", "rbs".
         arrival_s: how long a run may take until it is in the catalogue.
+        models: folders with networks for spectra, see `jobs.analyse_run`.
 
     Attributes:
         keys: uid of the run -> keys of its results.
@@ -68,8 +69,10 @@ class AnalysisCallback:
         log_dir: Path | str,
         kinds: Collection[str] = KINDS,
         arrival_s: float = 60.0,
+        models: Sequence[Path] = (),
     ) -> None:
         self._connect, self._log_dir, self._kinds, self._arrival_s = connect, Path(log_dir), frozenset(kinds), arrival_s
+        self._models = tuple(models)
         self.keys: dict[str, list[str]] = {}
         self.findings: list[Finding] = []
         self._open: dict[str, str] = {}
@@ -147,7 +150,7 @@ class AnalysisCallback:
             try:
                 client = client or self._connect()
                 wait_until_written(self._log_dir, client, uid, timeout=max(deadline - time.monotonic(), 0.0))
-                return client, analyse_run(client, uid)
+                return client, analyse_run(client, uid, self._models)
             except (httpx.TransportError, ServiceMissing):  # the server is away: perhaps it comes back
                 client = None
                 if time.monotonic() > deadline:

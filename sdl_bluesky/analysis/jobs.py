@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,12 +62,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def analyse_run(client: Container, uid: str) -> list[str]:
+def analyse_run(client: Container, uid: str, models: Sequence[Path] = ()) -> list[str]:
     """Analyse a run; returns the keys of its results in `analysis`, new or there already ([] if there is nothing to do).
 
     Args:
         client: root of the catalogue; the run and all that it is based on are read from it.
         uid: an experiment or a campaign run.
+        models: folders with networks for spectra, beside those of this package (`rbs.network`).
 
     Raises:
         CatalogueError: the run, or one it is based on, is not there, not ended, aborted, or not of the schema.
@@ -77,7 +80,8 @@ def analyse_run(client: Container, uid: str) -> list[str]:
     if kind is None:
         log.info("run %s (%s): nothing to analyse", uid, start.get("plan_name"))
         return []
-    jobs: dict[str, Callable[..., list[str]]] = {FLUX: _flux, RATE_SURFACE: _campaign, COMPOSITION: _film, RBS: _rbs}
+    jobs: dict[str, Callable[..., list[str]]] = {FLUX: _flux, RATE_SURFACE: _campaign, COMPOSITION: _film}
+    jobs[RBS] = partial(_rbs, models=models)
     jobs |= {REACTIVE: _reactive, LAYER: _layer}
     return jobs[kind](client, run)
 
@@ -143,15 +147,18 @@ def _mapped(client: Container, film: Experiment, surfaces: _Surfaces, known: Cal
     return [*keys, put(client, COMPOSITION, map_metadata(film, film.start["based_on"], keys, used), make)]
 
 
-def _rbs(client: Container, run: Container) -> list[str]:
+def _rbs(client: Container, run: Container, models: Sequence[Path]) -> list[str]:
     """Areal densities and fractions of a film from its spectra, compared with its composition map if there is one."""
+    from sdl_bluesky.analysis.rbs.network import model_for
     from sdl_bluesky.analysis.rbs.recipe import rbs_metadata, rbs_result  # compiled code, which no other run needs
     from sdl_bluesky.analysis.rbs.run import read_rbs_run
 
     spectra = read_rbs_run(run)
     film = str(spectra.start.get("based_on") or "")
     film_map = _map_without(client, film, spectra.uid) if film else None
-    key = put(client, RBS, rbs_metadata(spectra, film_map), lambda: rbs_result(spectra, film_map))
+    choice = model_for(spectra, models)
+    metadata = rbs_metadata(spectra, film_map, choice)
+    key = put(client, RBS, metadata, lambda: rbs_result(spectra, film_map, choice))
     return [key, *calibrated_by(client, key, film)] if film_map is not None else [key]
 
 

@@ -1,4 +1,4 @@
-"""`sdl analyse` and `sdl replay-log`: what becomes of documents."""
+"""`sdl replay-log` and `sdl data`: what becomes of documents."""
 
 from __future__ import annotations
 
@@ -13,22 +13,11 @@ from sdl_bluesky.cli.terminal import say
 
 def add(commands: Commands) -> None:
     """Add the commands of this file."""
-    analyse = commands.add("analyse", _analyse, "analyse a run of the catalogue, whoever made it")
-    analyse.add_argument("uid")
     log = commands.add(
         "replay-log", _replay_log, "bring what the document log holds into the catalogue; changes nothing twice"
     )
     log.add_argument("--log", type=Path, help="folder of the log (default: the data folder's)")
     data_keys.add(commands)
-
-
-def _analyse(options: argparse.Namespace) -> int:
-    from sdl_bluesky.analysis.jobs import analyse_run
-
-    with open_data(options) as client:
-        for key in analyse_run(client, options.uid):
-            say(key)
-    return 0
 
 
 def _replay_log(options: argparse.Namespace) -> int:

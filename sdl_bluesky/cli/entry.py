@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from sdl_bluesky import __version__
-from sdl_bluesky.cli import bench, campaign, data, demo, rbs, services
+from sdl_bluesky.cli import analyse, bench, campaign, data, demo, rbs, services
 from sdl_bluesky.cli.commands import Commands, common_options
 from sdl_bluesky.cli.labs import OWN_LAB
 from sdl_bluesky.cli.terminal import warn
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"sdl_bluesky {__version__}")
     top.add_argument("-v", "--verbose", action="store_true", help="more of what the program does, and tracebacks")
     commands = Commands(top.add_subparsers(dest="command_name", required=True, metavar="COMMAND"), common_options())
-    for part in (demo, services, campaign, data, rbs, bench):
+    for part in (demo, services, campaign, analyse, data, rbs, bench):
         part.add(commands)
     return top
 

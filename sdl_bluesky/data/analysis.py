@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -72,7 +73,8 @@ def write_analysis(
     """Write a derived result; returns its key in `analysis`.
 
     The same result again (see `content_key`) takes the place of the one before. Readers see the old one until the new
-    one is complete; one that is not complete is never seen.
+    one is complete; one that is not complete is never seen, and goes with the next that is. Of several that are written
+    at once one remains; its key is returned to all who wrote.
 
     Args:
         client: root of the catalogue.
@@ -85,6 +87,7 @@ def write_analysis(
     Raises:
         CatalogueError: metadata are missing, or an array and its dimensions do not agree.
     """
+    from tiled.client.utils import ClientError
     from tiled.queries import Eq
 
     values = {name: np.asarray(array) for name, array in arrays.items()}
@@ -96,13 +99,69 @@ def write_analysis(
     full = {"time": time.time(), **metadata, "kind": kind, "schema": SCHEMA, "software": software, "content": content}
     key = f"{uuid.uuid4()}-{kind}"
     node = results.create_container(key, metadata={**full, "complete": False})
-    for name, array in values.items():
-        node.write_array(array, key=name, dims=tuple(dims[name]))
-    node.update_metadata({"complete": True}, drop_revision=True)
+    try:
+        for name, array in values.items():
+            node.write_array(array, key=name, dims=tuple(dims[name]))
+        node.update_metadata({"complete": True}, drop_revision=True)
+    except ClientError as error:
+        other = keep_newest(client, content) if error.response.status_code == HTTPStatus.NOT_FOUND else None
+        if other is None:
+            raise
+        log.info("analysis %s was written by another program meanwhile: %s", key, other)
+        return other
     for old in before:
-        results.delete_contents(old, recursive=True, external_only=False)
+        _remove(results, old)
         log.info("analysis %s takes the place of %s", key, old)
-    return key
+    return keep_newest(client, content) or key
+
+
+def keep_newest(client: Container, content: str) -> str | None:
+    """Of complete results of one content keep the newest, and remove the others and what was left half written.
+
+    Whoever writes one of the others at this moment finds it gone and takes the one that is there. One that newer software
+    is just writing is left alone.
+
+    Args:
+        client: root of the catalogue.
+        content: from `content_key`.
+
+    Returns:
+        Key of the one that is kept; None if none is complete, and nothing was removed.
+    """
+    from tiled.queries import Eq
+
+    results = analysis(client)
+    found: Any = results.search(Eq("content", content))
+    nodes: dict[str, Any] = {str(key): dict(node.metadata) for key, node in found.items()}
+    kept = _newest(nodes)
+    if kept is None:
+        return None
+    for key, about in nodes.items():
+        newer = not about.get("complete") and about["time"] > nodes[kept]["time"]
+        if key != kept and not (newer and about["software"] != nodes[kept]["software"]):
+            _remove(results, key)
+            log.info("analysis %s is removed: %s is the same", key, kept)
+    return kept
+
+
+def _newest(nodes: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Of those that are complete; a clock may tell the same time twice, and every program must choose the same one."""
+    return max(
+        (key for key, about in nodes.items() if about.get("complete")),
+        key=lambda key: (float(nodes[key]["time"]), key),
+        default=None,
+    )
+
+
+def _remove(results: Container, key: str) -> None:
+    """Delete a result; nothing if another program was faster."""
+    from tiled.client.utils import ClientError
+
+    try:
+        results.delete_contents(key, recursive=True, external_only=False)
+    except ClientError as error:
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
 
 
 def _check(

@@ -66,7 +66,19 @@ def _words(found: Analysis) -> str:
             f" Measured against the map: {checks['map_rms_percent']:.2f} at. % (rms), {checks['map_rms_sigma']:.1f} of"
         )
         words += f" the errors of both; the largest difference is {checks['map_worst_sigma']:+.1f} of them."
-    return f"<p>{page.text(words)}</p>"
+    return f"<p>{page.text(words + _network(found))}</p>"
+
+
+def _network(found: Analysis) -> str:
+    """What a network had to do with it; nothing without one."""
+    about, a = found.metadata.get("network"), found.arrays
+    if not isinstance(about, dict) or "network_fraction" not in a:
+        return ""
+    off = 100.0 * float(np.sqrt(np.mean((a["network_fraction"] - a["fraction"]) ** 2)))
+    return (
+        f" The fits began where the network {about['name']} pointed; by itself it is off them by {off:.2f} at. % (rms)."
+        f" Strangeness of the spectra: {a['strangeness'].max():+.1f} standard deviations at most."
+    )
 
 
 def _table(found: Analysis, elements: list[str]) -> str:

@@ -7,6 +7,7 @@ HOME/twin/            configuration, state and log of the simulated instruments
 HOME/truth.json       the hidden truth of the simulated chamber: for a judge, read by nothing in this package
 HOME/truth-rbs.json   that of the simulated RBS end station
 HOME/truth-mocvd.json that of the simulated MOCVD reactor
+HOME/models/          networks for backscattering spectra, beside those of this package
 HOME/approvals/       steps that wait for a person, and the answers
 HOME/services.json    addresses of the running services, while they run
 HOME/services.lock    held by the process that keeps the services
@@ -75,6 +76,11 @@ class Home:
     def twin(self) -> Path:
         """Folder of the simulated instruments."""
         return self.path / "twin"
+
+    @property
+    def models(self) -> Path:
+        """Folder of networks for backscattering spectra; it need not be there."""
+        return self.path / "models"
 
     @property
     def approvals(self) -> Path:

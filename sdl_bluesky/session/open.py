@@ -217,7 +217,7 @@ def _open(
     if analyse:
         from sdl_bluesky.analysis.doors import AnalysisCallback
 
-        analysis = AnalysisCallback(lambda: connect(uri, key), home.log)
+        analysis = AnalysisCallback(lambda: connect(uri, key), home.log, models=(home.models,))
         engine.subscribe(analysis)
     engine.install_suspender(SuspendOnAlarm(chamber.gauge.pressure, Severity.INVALID, sleep=1.0))
     engine.preprocessors.append(_refuse_without_log(documents))

@@ -18,6 +18,7 @@ import yaml
 from _lab import LabProcess, lab_data
 
 from sdl_bluesky.analysis.jobs import analyse_run
+from sdl_bluesky.analysis.rbs import network
 from sdl_bluesky.analysis.rbs.points import CompositionPoints, composition_points
 from sdl_bluesky.data.analysis import Analysis, find_analyses, read_analysis
 from sdl_bluesky.data.catalogue import find_run
@@ -71,7 +72,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("lab")
     (folder / "campaign.yml").write_text(yaml.safe_dump(CAMPAIGN))
     data = lab_data("auto", speed=200.0, seed=5)
-    data["rbs"]["measurement"] = {"charge": "2 uC", "longest": "4 uC", "precision": "1 %"}
+    data["rbs"]["measurement"] = {"charge": "5 uC", "longest": "5 uC", "precision": "1 %"}
     with LabProcess(folder, SCRIPT, data=data) as lab:
         summary = json.loads(lab.expect("SUMMARY", 240.0))
         assert lab.wait(60.0) == 0, lab.story()
@@ -114,6 +115,20 @@ def test_the_result_knows_where_it_is_from(done: Done) -> None:
     assert np.all(done.result.arrays["accepted"] == 1.0)
     assert done.result.dims["fit"] == ("point", "channel")
     assert "map_fraction" in done.result.arrays
+
+
+def test_the_fits_began_where_the_shipped_network_pointed(done: Done) -> None:
+    assert (network.SHIPPED / "cusn-glass.npz").is_file(), "the package ships no network for the films of this lab"
+    about, a = done.result.metadata, done.result.arrays
+    assert about["network"], f"no network was used: {about['findings']}"
+    assert (about["network"]["name"], about["parameters"]["network"]) == ("cusn-glass", about["network"])
+    assert a["network_density"].shape == a["network_density_std"].shape == a["network_fraction"].shape == (9, 2)
+    assert a["strangeness"].shape == (9,)
+    assert np.all(a["strangeness"] < network.STRANGE)
+    assert np.all(np.abs(a["network_fraction"] - a["fraction"]) < 5.0 * a["network_fraction_std"])
+    assert np.all(a["network_fraction_std"] < 0.05)
+    assert not [k for k in about["findings"] if "network" in k]
+    assert "where the network cusn-glass pointed" in done.page
 
 
 def test_points_can_be_taken_by_a_map(done: Done) -> None:

@@ -1,7 +1,8 @@
 """Areal densities and atomic fractions of a film at the points where backscattering spectra were taken.
 
-Each spectrum is fitted by itself (`fitting`); what all spectra share is then made common (`pool`), so that errors
-are correlated between the points as they are; last it is looked at what the fits leave over (`verdict`).
+Each spectrum is fitted by itself (`fitting`), from where a network points if there is one for the measurement (`network`);
+what all spectra share is then made common (`pool`), so that errors are correlated between the points as they are; last it is
+looked at what the fits leave over (`verdict`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from sdl_bluesky.analysis.rbs.fitting import fit_points, layers_of_film, region_of
 from sdl_bluesky.analysis.rbs.level import level
+from sdl_bluesky.analysis.rbs.network import FAR, NONE, Choice, Prediction, predict
 from sdl_bluesky.analysis.rbs.pool import Pooled, pool
 from sdl_bluesky.analysis.rbs.priors import RBSPriors
 from sdl_bluesky.analysis.rbs.run import RBSPoint, RBSRun
@@ -47,6 +49,8 @@ class FilmPoints:
         fit: expected counts [p, channel].
         region: channels of the region of interest, the first and one after the last.
         findings: what a person should look at.
+        strangeness: deviance that each separate fit leaves, less what counting gives, in standard deviations of it [p].
+        network: what the network says of the spectra; None without one.
     """
 
     points: tuple[RBSPoint, ...]
@@ -66,15 +70,18 @@ class FilmPoints:
     fit: Array
     region: tuple[int, int]
     findings: tuple[str, ...]
+    strangeness: Array
+    network: Prediction | None = None
 
 
-def analyse_film(run: RBSRun, priors: RBSPriors | None = None, seed: int = 0) -> FilmPoints:
+def analyse_film(run: RBSRun, priors: RBSPriors | None = None, seed: int = 0, choice: Choice = NONE) -> FilmPoints:
     """Areal densities and fractions of a film from the spectra of a run.
 
     Args:
         run: from `rbs_run`.
         priors: of the nuisance parameters.
         seed: of the restarts of the fits.
+        choice: the model for its spectra, from `network.model_for`; the fits are the answer with and without one.
 
     Raises:
         WeakSignal: no spectrum shows a film.
@@ -84,18 +91,21 @@ def analyse_film(run: RBSRun, priors: RBSPriors | None = None, seed: int = 0) ->
     points, findings = _with_counts(run, region)
     assumed = priors or RBSPriors()
     known = assumed.parameters(run.elements)
-    fits = fit_points(run, points, region, known, seed)
+    said = None if choice.loaded is None else predict(choice.loaded, run, points)
+    fits = fit_points(run, points, region, known, seed, None if said is None else said.best)
     seen, film = _shown(fits.mean, fits.cov, len(run.film)), len(run.film)
     findings += [f"no film at {points[i]}: left out" for i in range(len(points)) if i not in seen]
     if not seen:
         raise WeakSignal(f"run {run.uid}: no spectrum shows a film of {', '.join(run.film)}: {'; '.join(findings)}")
-    points = [points[i] for i in seen]
-    findings += _of_fits(points, [fits.findings[i] for i in seen])
+    points, said = [points[i] for i in seen], None if said is None else said.at(seen)
+    findings += [*choice.findings, *_of_fits(points, [fits.findings[i] for i in seen])]
+    findings += [] if said is None else _apart(points, said, fits.mean[seen, :film])
+    strangeness = fits.strangeness[seen]
     pooled = pool(fits.names, fits.mean[seen], fits.cov[seen], known)
     density, cov = level(pooled, film, assumed.solid_angle, assumed.model)
     fraction, fraction_cov = fractions(density, cov)
     layers = layers_of_film(run, np.clip(pooled.mean[:, :film], 0.0, None))
-    verdict = judge(run, points, layers, pooled, known, region)
+    verdict = judge(run, points, layers, pooled, known, region, None if said is None else strangeness)
     findings += [
         *odd_setup(points[0].setup, layers.max(axis=0)),
         *_absent(run, points, density, pooled.std[:, :film]),
@@ -119,6 +129,8 @@ def analyse_film(run: RBSRun, priors: RBSPriors | None = None, seed: int = 0) ->
         fit=verdict.fit,
         region=region,
         findings=tuple(findings),
+        strangeness=strangeness,
+        network=said,
     )
 
 
@@ -175,6 +187,19 @@ def _absent(run: RBSRun, points: Sequence[RBSPoint], density: Array, std: Array)
             what = "is found at no point" if weak[:, k].all() else f"is not found at {where}"
             found.append(f"{name} {what}: its areal density is 0 within the error")
     return found
+
+
+def _apart(points: Sequence[RBSPoint], said: Prediction, density: Array) -> list[str]:
+    """Spectra of which network and separate fit say different things."""
+    distance = said.distance(density)
+    far = np.flatnonzero(distance > FAR)
+    if not far.size:
+        return []
+    worst = int(np.argmax(distance))
+    return [
+        f"network and fit differ at {far.size} of {len(points)} points, worst at {points[worst]} by {distance[worst]:.1f} "
+        "standard deviations of the network; the fit counts: is the film within what the network was trained for?"
+    ]
 
 
 def _of_fits(points: Sequence[RBSPoint], findings: Sequence[Sequence[str]]) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sdl_bluesky.analysis.rbs import network
 from sdl_bluesky.analysis.rbs.film import FilmPoints, analyse_film
 from sdl_bluesky.analysis.rbs.fitting import BOUNDS, region_of
+from sdl_bluesky.analysis.rbs.network import NONE, Choice, model_for
 from sdl_bluesky.analysis.rbs.points import CompositionPoints, check_map
 from sdl_bluesky.analysis.rbs.priors import RBSPriors
 from sdl_bluesky.analysis.rbs.run import RBSRun
@@ -53,8 +56,10 @@ ARRAYS: Mapping[str, tuple[Sequence[str], str]] = {
 SEED = 0
 
 
-def rbs_metadata(run: RBSRun, film_map: Analysis | None) -> dict[str, Any]:
+def rbs_metadata(run: RBSRun, film_map: Analysis | None, choice: Choice = NONE) -> dict[str, Any]:
     """Of the areal densities of a film, with the composition map of the same film if there is one.
+
+    The model of `choice` is one of the parameters: with another model it is another result.
 
     Raises:
         CatalogueError: the run's own accuracies are odd. OutOfRange: its region of interest is empty.
@@ -63,11 +68,13 @@ def rbs_metadata(run: RBSRun, film_map: Analysis | None) -> dict[str, Any]:
     priors = RBSPriors.from_setup(setup, f"run {run.uid}")
     film_run = str(start.get("based_on") or "")
     substrate = start.get("substrate_number")
-    found = common(start)
+    found, about = common(start), choice.about
+    packages = ("numba", "pyrump", *(("torch",) if about else ()))
+    arrays = {**ARRAYS, **(network.ARRAYS if about else {})}
     return found | {
-        "software": {**found["software"], **{name: version(name) for name in ("numba", "pyrump")}},
+        "software": {**found["software"], **{name: version(name) for name in packages}},
         "elements": list(run.film),
-        "units": {name: unit for name, (_, unit) in ARRAYS.items() if unit},
+        "units": {name: unit for name, (_, unit) in arrays.items() if unit},
         "derived_from": [run.uid, *([film_run] if film_run else [])],
         "based_on": film_run,
         "method": METHOD,
@@ -77,20 +84,26 @@ def rbs_metadata(run: RBSRun, film_map: Analysis | None) -> dict[str, Any]:
             "bounds": list(BOUNDS),
             "seed": SEED,
             "map": film_map.metadata.get("content", film_map.key) if film_map is not None else "",
+            **({"network": about} if about else {}),
         },
+        "network": about or "",
         "setup": setup,
         **({} if substrate is None else {"substrate_number": int(substrate)}),
     }
 
 
-def rbs_result(run: RBSRun, film_map: Analysis | None) -> Result:
+def rbs_result(run: RBSRun, film_map: Analysis | None, choice: Choice = NONE) -> Result:
     """The arrays; with a map of the film also what it says at the points, and how far they agree.
+
+    With a model (`network.model_for`) also the arrays of `network.ARRAYS`; without one these are left out.
 
     Raises:
         WeakSignal, OutOfRange: see `film.analyse_film`.
     """
-    found = analyse_film(run, RBSPriors.from_setup(run.start["rbs_setup"], f"run {run.uid}"), SEED)
+    found = analyse_film(run, RBSPriors.from_setup(run.start["rbs_setup"], f"run {run.uid}"), SEED, choice)
     arrays = _arrays(found)
+    if found.network is not None:
+        arrays |= network.result_arrays(found.network, found.strangeness)
     checks: dict[str, float] = {
         **{f"{k}_common": value for k, (value, _) in found.common.items()},
         **{f"{k}_common_std": std for k, (_, std) in found.common.items()},
@@ -111,16 +124,22 @@ def rbs_result(run: RBSRun, film_map: Analysis | None) -> Result:
         "nuisance": list(found.nuisance_names),
         "composition": film_map.key if film_map is not None else "",
     }
-    return Result(arrays, {name: ARRAYS[name][0] for name in arrays}, more)
+    known = {**ARRAYS, **network.ARRAYS}
+    return Result(arrays, {name: known[name][0] for name in arrays}, more)
 
 
-def measured_points(run: RBSRun) -> tuple[CompositionPoints, tuple[str, ...]]:
+def measured_points(run: RBSRun, models: Sequence[Path] = ()) -> tuple[CompositionPoints, tuple[str, ...]]:
     """The composition at the points of a film, and findings, without a catalogue.
+
+    Args:
+        run: from `rbs_run`.
+        models: folders with models, beside those of this package.
 
     Raises:
         CatalogueError, WeakSignal, OutOfRange: see `rbs_metadata` and `film.analyse_film`.
     """
-    found = analyse_film(run, RBSPriors.from_setup(run.start["rbs_setup"], f"run {run.uid}"), SEED)
+    priors = RBSPriors.from_setup(run.start["rbs_setup"], f"run {run.uid}")
+    found = analyse_film(run, priors, SEED, model_for(run, models))
     return _points(found), tuple(found.findings)
 
 

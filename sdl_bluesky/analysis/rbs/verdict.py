@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdl_bluesky.analysis.rbs.fitting import calibrated, nuisance_of
+from sdl_bluesky.analysis.rbs.network import STRANGE
 from sdl_bluesky.analysis.rbs.pool import Pooled, Prior
 from sdl_bluesky.analysis.rbs.residual import Misfit, find_misfit
 from sdl_bluesky.analysis.rbs.run import RBSPoint, RBSRun
@@ -39,8 +40,19 @@ def judge(
     pooled: Pooled,
     known: Mapping[str, Prior],
     region: tuple[int, int],
+    strangeness: Array | None = None,
 ) -> Verdict:
-    """Spectra as the parameters give them, and how well they describe what was counted."""
+    """Spectra as the parameters give them, and how well they describe what was counted.
+
+    Args:
+        run: whose points they are.
+        points: with counts.
+        layers: of the film and its substrate [p, layer, element].
+        pooled: densities and nuisance parameters.
+        known: priors of the nuisance parameters.
+        region: from `fitting.region_of`.
+        strangeness: of the separate fits [p], to be told with what the residuals show; None: it is not asked for.
+    """
     from sdl_bluesky.inference.rbs_fit import chi2_limit, deviance, paper_chi2
     from sdl_bluesky.inference.rbs_fit.goodness import goodness
     from sdl_bluesky.physics.rbs import simulate
@@ -61,7 +73,8 @@ def judge(
     chi2, channels = paper_chi2(x, mu), region[1] - region[0]
     accepted = chi2 < chi2_limit(channels)
     nu = np.full(len(points), float(channels))
-    findings = (*_far(points, pooled.mean[:, film:], known), *_complaints(points, accepted, chance, misfits))
+    strange = np.zeros(len(points)) if strangeness is None else strangeness
+    findings = (*_far(points, pooled.mean[:, film:], known), *_complaints(points, accepted, chance, misfits, strange))
     return Verdict(fit, chi2, nu, accepted, chance, findings)
 
 
@@ -81,14 +94,18 @@ def _far(points: Sequence[RBSPoint], values: Array, known: Mapping[str, Prior]) 
 
 
 def _complaints(
-    points: Sequence[RBSPoint], accepted: NDArray[np.bool_], chance: Array, misfits: Sequence[Misfit | None]
+    points: Sequence[RBSPoint],
+    accepted: NDArray[np.bool_],
+    chance: Array,
+    misfits: Sequence[Misfit | None],
+    strangeness: Array,
 ) -> list[str]:
     """Findings of the fits; what is the same at several points is told once."""
     groups: dict[str, list[int]] = {}
     for i, misfit in enumerate(misfits):
         if misfit is not None:
             groups.setdefault(misfit.kind, []).append(i)
-        elif not accepted[i] or chance[i] < UNLIKELY:
+        elif not accepted[i] or chance[i] < UNLIKELY or strangeness[i] > STRANGE:
             groups.setdefault("", []).append(i)
     found = []
     for rows in groups.values():
@@ -96,6 +113,9 @@ def _complaints(
         misfit = misfits[worst]
         refused = sum(not accepted[i] for i in rows)
         state = f"{refused} of them not accepted" if refused else "accepted all the same"
+        over = max(strangeness[i] for i in rows)
+        if over > STRANGE:
+            state += f", strange by up to {over:.1f} standard deviations of the deviance"
         what = misfit.words if misfit is not None else _SPREAD
         found.append(f"{len(rows)} of {len(points)} spectra ({state}), worst at {points[worst]}: {what}")
     return found

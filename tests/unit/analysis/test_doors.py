@@ -43,7 +43,7 @@ class World:
         if isinstance(self.faults.get(uid), ServiceError):
             raise self.faults[uid]
 
-    def analyse(self, client, uid):
+    def analyse(self, client, uid, models=()):
         self.gate.wait(10)
         fault = self.faults.get(uid)
         if isinstance(fault, list) and fault:
