@@ -11,13 +11,13 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdl_bluesky.analysis.rbs.run import RBSPoint, RBSRun
+from sdl_bluesky.data.rbs.shipped import shipped_models
 from sdl_bluesky.errors import ModelFileError, ModelMismatch
 from sdl_bluesky.physics.geometry import Array
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHIPPED = Path(str(files("sdl_bluesky.data.rbs") / "models"))
-"""Folder of the models of this package."""
 STRANGE = 4.0
 """Standard deviations of the deviance from which on a spectrum is not of the film that the run tells."""
 FAR = 4.0
@@ -141,8 +139,8 @@ def model_for(run: RBSRun, folders: Sequence[Path] = ()) -> Choice:
 
 def model_files(folders: Sequence[Path] = ()) -> list[Path]:
     """Files of the models at hand, those of the folders first; a model that is just being written is none."""
-    found = [path for folder in (*folders, SHIPPED) for path in sorted(Path(folder).glob("*.npz"))]
-    return [path for path in found if not path.name.endswith(".tmp.npz")]
+    found = [path for folder in folders for path in sorted(Path(folder).glob("*.npz"))]
+    return [path for path in (*found, *shipped_models().values()) if not path.name.endswith(".tmp.npz")]
 
 
 def load(path: Path) -> Loaded:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from sdl_bluesky.data.rbs.cases import Case
 from sdl_bluesky.data.rbs.fit_input import SUFFIXES, find_spectrum
 from sdl_bluesky.data.rbs.groups import MOST_AT_ONCE, Outcome
 from sdl_bluesky.data.rbs.predict_entries import entries_of_answer, entries_of_network
+from sdl_bluesky.data.rbs.shipped import shipped_models
 from sdl_bluesky.data.rbs.spectra import Spectrum
 from sdl_bluesky.errors import DataFileError, OutOfRange, SDLError, SpectrumFileError, UnknownName
 from sdl_bluesky.inference.rbs_mdn.matching import check_setup
@@ -52,12 +52,6 @@ class Measured:
     counts: Array = field(repr=False)
     fluence: float = 1.0
     findings: tuple[str, ...] = ()
-
-
-def shipped_models() -> dict[str, Path]:
-    """Models that come with the program, by name."""
-    folder = Path(str(files("sdl_bluesky.data.rbs"))) / "models"
-    return {path.stem: path for path in sorted(folder.glob("*.npz"))}
 
 
 def open_model(where: Path | str) -> Model:

@@ -124,6 +124,7 @@ def load_model(file: Path) -> Model:
         network.load_state_dict(weights)
         scale = [arrays[f"features.{k}"].astype(float) for k in ("mean", "spread")]
         curve = [arrays[f"recalibration.{k}"].astype(float) for k in ("told", "true")]
+        features = Features(system, int(card["merge"]), *scale)
     except ModelFileError:
         raise
     except FileNotFoundError as fault:
@@ -132,7 +133,6 @@ def load_model(file: Path) -> Model:
         ) from fault
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, RuntimeError, EOFError) as fault:
         raise ModelFileError(file, f"no model can be read from it ({_short(fault)}): train it again") from fault
-    features = Features(system, int(card["merge"]), *scale)
     return Model(system, features, network.eval(), Recalibration(*curve), card)
 
 

@@ -1,8 +1,9 @@
 """The network: from a spectrum's features to a Gaussian, or a mixture of them, in the coordinates of the unknowns.
 
-A residual perceptron (pre-normalised, as in transformers), and a head with the mean and the whole covariance of each
-component: its precision is U^T U with U = diag(exp(s)) (1 + L), L strictly lower triangular, which is positive definite
-whatever the network says (Williams, Neural Computation 8, 843, 1996).
+A small perceptron looks at overlapping patches of the spectrum, everywhere alike: an edge is an edge wherever it is. What it
+finds, and the features themselves, go through a residual perceptron (pre-normalised, as in transformers) to a head with the
+mean and the whole covariance of each component: its precision is U^T U with U = diag(exp(s)) (1 + L), L strictly lower
+triangular, which is positive definite whatever the network says (Williams, Neural Computation 8, 843, 1996).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Shape:
         width: of the layers.
         blocks: residual blocks, of two layers each.
         components: of the mixture.
+        patch: features that are looked at together; the next patch begins half of them further.
+        seen, kept: width of what looks at a patch, and numbers that are kept of each.
     """
 
     inputs: int
@@ -35,6 +38,9 @@ class Shape:
     width: int = 512
     blocks: int = 3
     components: int = 1
+    patch: int = 16
+    seen: int = 64
+    kept: int = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +89,23 @@ class Block(nn.Module):
         return x + self.second(nn.functional.gelu(self.first(self.norm(x))))
 
 
+class Patches(nn.Module):
+    """Features [b, n] to what is found in each of their patches [b, found], with the same weights everywhere."""
+
+    def __init__(self, inputs: int, patch: int, seen: int, kept: int) -> None:
+        super().__init__()
+        self.patch, self.step = patch, max(1, patch // 2)
+        self.missing = -(inputs - patch) % self.step if inputs > patch else patch - inputs
+        self.found = ((inputs + self.missing - patch) // self.step + 1) * kept
+        self.first, self.second = nn.Linear(patch, seen), nn.Linear(seen, kept)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class; features keep their 32 bits: 16 would hide what counting noise leaves to see."""
+        with torch.autocast(x.device.type, enabled=False):
+            seen = self.first(nn.functional.pad(x, (0, self.missing)).unfold(1, self.patch, self.step))
+        return nn.functional.gelu(self.second(nn.functional.gelu(seen))).flatten(1)
+
+
 class Network(nn.Module):
     """Features [b, inputs] to `Mixture`."""
 
@@ -91,7 +114,8 @@ class Network(nn.Module):
         self.shape = shape
         m, p = shape.components, shape.unknowns
         self._parts = [m * p, m * p, m * (p * (p - 1) // 2), m]
-        self.enter = nn.Linear(shape.inputs, shape.width)
+        self.patches = Patches(shape.inputs, shape.patch, shape.seen, shape.kept)
+        self.enter = nn.Linear(shape.inputs + self.patches.found, shape.width)
         self.blocks = nn.Sequential(*(Block(shape.width) for _ in range(shape.blocks)))
         self.norm = nn.LayerNorm(shape.width)
         self.head = nn.Linear(shape.width, sum(self._parts))
@@ -106,10 +130,8 @@ class Network(nn.Module):
         return self.told(self.hidden(features))
 
     def hidden(self, features: Tensor) -> Tensor:
-        """What the head sees [b, width]; features keep their 32 bits: 16 would hide what counting noise leaves to see."""
-        with torch.autocast(features.device.type, enabled=False):
-            entered = self.enter(features)
-        return self.norm(self.blocks(entered))
+        """What the head sees [b, width]."""
+        return self.norm(self.blocks(self.enter(torch.cat([self.patches(features), features], 1))))
 
     def told(self, hidden: Tensor) -> Mixture:
         """What the head makes of it."""
