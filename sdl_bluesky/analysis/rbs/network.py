@@ -112,6 +112,8 @@ class Prediction:
 def model_for(run: RBSRun, folders: Sequence[Path] = ()) -> Choice:
     """The model whose material system matches the points of a run.
 
+    A finding tells what differs where there is a model for the same film, measured otherwise.
+
     Args:
         run: from `rbs_run`.
         folders: with models *.npz, beside those of this package; those named first are preferred.
@@ -124,8 +126,11 @@ def model_for(run: RBSRun, folders: Sequence[Path] = ()) -> Choice:
         except ModelFileError as fault:
             findings.append(f"model left out: {fault}")
             continue
+        if not _same_film(run, loaded.model):
+            continue
         try:
-            _check(run, loaded.model)
+            for point in run.points:
+                _factor(run, point, loaded.model)
         except ModelMismatch as fault:
             refused.append(fault)
             continue
@@ -192,28 +197,26 @@ def predict(loaded: Loaded, run: RBSRun, points: Sequence[RBSPoint]) -> Predicti
     )
 
 
-def _check(run: RBSRun, model: Model) -> None:
-    """Raises ModelMismatch unless the film's elements are what is unknown, and every point is measured as expected."""
+def _same_film(run: RBSRun, model: Model) -> bool:
+    """Whether what is unknown are the elements of the film, and nothing else."""
     system = model.system
     unknown = {system.setup.elements[e] for layer, e in np.argwhere(system.free) if layer == 0}
-    if unknown != set(run.film) or system.densities != len(run.film) or system.held[0].any():
-        names = ", ".join(system.names[: system.densities])
-        raise ModelMismatch(
-            system.name, [f"the film is one layer of {', '.join(run.film)}, the model's unknown {names}"]
-        )
-    for point in run.points:
-        try:
-            _factor(run, point, model)
-        except ModelMismatch as fault:
-            raise ModelMismatch(system.name, [f"at {point}: {told}" for told in fault.differences]) from fault
+    return unknown == set(run.film) and system.densities == len(run.film) and not system.held[0].any()
 
 
 def _factor(run: RBSRun, point: RBSPoint, model: Model) -> float:
-    """Factor on the fluence of the model's set-up at a point."""
+    """Factor on the fluence of the model's set-up at a point.
+
+    Raises:
+        ModelMismatch: the point is not measured as the model expects.
+    """
     from sdl_bluesky.inference.rbs_mdn import check_setup
 
     held = np.concatenate([np.zeros((1, len(run.elements))), run.substrate])
-    return check_setup(model.system, point.setup, held)
+    try:
+        return check_setup(model.system, point.setup, held)
+    except ModelMismatch as fault:
+        raise ModelMismatch(fault.model, [f"at {point}: {told}" for told in fault.differences]) from fault
 
 
 def result_arrays(prediction: Prediction, strangeness: Array) -> dict[str, Any]:
