@@ -19,7 +19,7 @@ from sdl_bluesky.inference.rbs_mdn.features import Features
 from sdl_bluesky.inference.rbs_mdn.network import Network, Shape
 from sdl_bluesky.inference.rbs_mdn.posterior import Posterior
 from sdl_bluesky.inference.rbs_mdn.recalibration import Recalibration
-from sdl_bluesky.inference.rbs_mdn.system import MaterialSystem
+from sdl_bluesky.inference.rbs_mdn.system import MaterialSystem, digest_of
 
 SCHEMA = 1
 _WEIGHT = "network."
@@ -115,7 +115,7 @@ def load_model(file: Path) -> Model:
         if card["schema"] != SCHEMA:
             raise ModelFileError(file, f"it is of schema {card['schema']}, this program reads {SCHEMA}: train it again")
         system = MaterialSystem.from_definition(card["name"], card["system"])
-        if system.digest != card["digest"]:
+        if digest_of(card["system"]) != card["digest"]:
             raise ModelFileError(file, "its definition is not the one it was trained with: train it again")
         network = Network(Shape(**card["shape"]))
         weights = {k.removeprefix(_WEIGHT): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(_WEIGHT)}

@@ -236,8 +236,12 @@ class MaterialSystem:
     @cached_property
     def digest(self) -> str:
         """Of the definition."""
-        text = json.dumps(self.definition(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest_of(self.definition())
+
+
+def digest_of(definition: Mapping[str, Any]) -> str:
+    """What tells a definition from every other."""
+    return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _plain_table(table: CrossSection) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Recipe:
     spectra: int = 400_000
     steps: int = 20_000
     batch: int = 512
-    rate: float = 2e-3
+    rate: float = 4e-3
     decay: float = 1e-4
     width: int = 512
     blocks: int = 3
