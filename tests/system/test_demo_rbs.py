@@ -43,6 +43,8 @@ from sdl_bluesky.data.yamlfile import check
 from sdl_bluesky.demo.rbs import measure_film
 from sdl_bluesky.demo.sputter import conclude
 from sdl_bluesky.plans.campaign_file import CampaignFile
+from sdl_bluesky.plans.rbs import measure_rbs
+from sdl_bluesky.plans.sputter import cosputter
 from sdl_bluesky.session.campaigns import run_campaign_file
 import yaml
 spec = check(yaml.safe_load(Path("campaign.yml").read_text()), CampaignFile, "test")
@@ -50,7 +52,17 @@ history = run_campaign_file(session, spec)
 film = history.uids("deposit")[-1]
 uid = measure_film(session, film, history.campaign, say)
 summary = conclude(session, history.campaign, 0)
-say("SUMMARY", json.dumps({**summary, "film": film, "map": uid}))
+
+mixed = []
+def another():  # with nickel in it, of which the measurement is not told
+    made = yield from cosputter(chamber, {"cu": 50.0, "sn": 40.0, "ni": 40.0}, 8.0, 600.0, session.settings, sample="mixed")
+    told = {"sample": "mixed", "substrate": int(made.data["substrate_number"]), "elements": ["Cu", "Sn"]}
+    done = yield from measure_rbs(session.station, [(0.0, 0.0)], session.rbs_settings, **told)
+    mixed.append(done.uid)
+
+RE(another())
+session.analysis.wait(60)
+say("SUMMARY", json.dumps({**summary, "film": film, "map": uid, "mixed": mixed[0]}))
 session.close()
 """
 
@@ -130,6 +142,22 @@ def test_the_fits_began_where_the_shipped_network_pointed(done: Done) -> None:
     assert np.all(a["network_fraction_std"] < 0.05)
     assert not [k for k in about["findings"] if "network" in k]
     assert "where the network cusn-glass pointed" in done.page
+
+
+def test_the_network_alone_is_within_one_percent_of_the_truth(done: Done) -> None:
+    """The fit is within `worst_percent` of it, at every point."""
+    a = done.result.arrays
+    apart = np.abs(a["network_fraction"] - a["fraction"])
+    assert 100.0 * apart.max() + done.summary["rbs"]["worst_percent"] <= 1.0
+    assert np.mean(apart < 1.645 * np.hypot(a["network_fraction_std"], a["fraction_std"])) >= 0.5
+
+
+def test_a_film_with_an_element_that_nobody_told_is_flagged(done: Done) -> None:
+    found = read_analysis(done.client, list(find_analyses(done.client, "rbs", run=done.summary["mixed"]))[-1])
+    assert found.metadata["network"]["name"] == "cusn-glass"
+    assert found.arrays["accepted"][0] == 0.0
+    assert found.arrays["strangeness"][0] > network.STRANGE
+    assert any("strange" in told or "not accepted" in told for told in found.metadata["findings"])
 
 
 def test_points_can_be_taken_by_a_map(done: Done) -> None:
