@@ -92,12 +92,12 @@ def efficiency(values: Array, trials: Trials) -> Array:
     return np.median(np.abs(values - trials.truth[:, :k]) / trials.bound[:, :k], axis=0) / MEDIAN_OF_NORMAL
 
 
-def back_chi2(densities: Array, trials: Trials) -> Array:
-    """Chi2 [n] of spectra simulated from densities [n, d], everything else as it truly is."""
+def back_chi2(values: Array, trials: Trials) -> Array:
+    """Chi2 [n] of spectra simulated from values [n, p]; of densities alone [n, d], with the true nuisance parameters."""
     system, d = trials.system, trials.system.densities
-    inside = np.clip(densities[:, :d], 0.0, None)
-    nuisance = system.nuisance_of(system.coordinates(trials.truth), trials.fluence)
-    expected = rbs.simulate(system.setup, system.fill(inside), nuisance)
+    whole = values if values.shape[1] == system.size else np.concatenate([values, trials.truth[:, d:]], axis=1)
+    nuisance = system.nuisance_of(system.coordinates(whole), trials.fluence)
+    expected = rbs.simulate(system.setup, system.fill(np.clip(values[:, :d], 0.0, None)), nuisance)
     return paper_chi2(trials.counts[:, system.channels], expected[:, system.channels])
 
 

@@ -116,7 +116,7 @@ def tables(posterior: Posterior, trials: Trials) -> dict[str, Any]:
     }
     return {
         "spectra": len(trials),
-        "accepted": assess.passed(assess.back_chi2(posterior.best, trials), system),
+        "accepted": assess.passed(assess.back_chi2(posterior.mean, trials), system),
         "accepted_at_truth": assess.passed(trials.true_chi2, system),
         "unknowns": each,
     }
