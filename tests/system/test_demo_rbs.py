@@ -174,7 +174,7 @@ def test_points_can_be_taken_by_a_map(done: Done) -> None:
 def test_analysing_again_changes_nothing(done: Done) -> None:
     kinds = [read_analysis(done.client, k).metadata["kind"] for k in analyse_run(done.client, done.summary["map"])]
     assert kinds == ["rbs", "calibration", "rate_surface", "rate_surface", "composition"]
-    assert len(find_analyses(done.client, "rbs")) == 1
+    assert len(find_analyses(done.client, "rbs", run=done.summary["map"])) == 1
 
 
 def test_the_report_shows_the_check_and_the_person_saw_each_point(done: Done) -> None:
