@@ -214,7 +214,7 @@ def test_models_by_file_and_by_name(model: Model, folder: Path, monkeypatch: pyt
     save_model(model, shipped / "film.npz")
     with pytest.raises(UnknownName, match=r"unknown model .*'film'"):
         open_model("film")
-    monkeypatch.setattr(files_module, "files", lambda package: folder)
+    monkeypatch.setattr(files_module, "shipped_models", lambda: {"film": shipped / "film.npz"})
     for where in ("film", shipped / "film.npz"):
         assert open_model(where).system.digest == FILM.digest
     with pytest.raises(UnknownName, match="choose one of 'film'"):
