@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 REQUIRED = ("units", "derived_from", "method")
+ABANDONED_S = 600.0
+"""A result that is not complete after so long never will be."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def write_analysis(
 
     The same result again (see `content_key`) takes the place of the one before. Readers see the old one until the new
     one is complete; one that is not complete is never seen, and goes with the next that is. Of several that are written
-    at once one remains; its key is returned to all who wrote.
+    at once the newest remains.
 
     Args:
         client: root of the catalogue.
@@ -88,13 +90,11 @@ def write_analysis(
         CatalogueError: metadata are missing, or an array and its dimensions do not agree.
     """
     from tiled.client.utils import ClientError
-    from tiled.queries import Eq
 
     values = {name: np.asarray(array) for name, array in arrays.items()}
     _check(kind, values, dims, metadata)
     content = content_key(kind, metadata)
     results = analysis(client)
-    before = list(results.search(Eq("content", content)))
     software = {"sdl_bluesky": __version__, **cast("Mapping[str, str]", metadata.get("software", {}))}
     full = {"time": time.time(), **metadata, "kind": kind, "schema": SCHEMA, "software": software, "content": content}
     key = f"{uuid.uuid4()}-{kind}"
@@ -109,17 +109,14 @@ def write_analysis(
             raise
         log.info("analysis %s was written by another program meanwhile: %s", key, other)
         return other
-    for old in before:
-        _remove(results, old)
-        log.info("analysis %s takes the place of %s", key, old)
     return keep_newest(client, content) or key
 
 
 def keep_newest(client: Container, content: str) -> str | None:
-    """Of complete results of one content keep the newest, and remove the others and what was left half written.
+    """Of complete results of one content keep the newest, and remove what is older than it.
 
-    Whoever writes one of the others at this moment finds it gone and takes the one that is there. One that newer software
-    is just writing is left alone.
+    One that is newer and not complete may be at work elsewhere: it is left alone until it is `ABANDONED_S` old. So
+    whatever several programs see of each other, the newest that is complete is removed by none.
 
     Args:
         client: root of the catalogue.
@@ -137,20 +134,23 @@ def keep_newest(client: Container, content: str) -> str | None:
     if kept is None:
         return None
     for key, about in nodes.items():
-        newer = not about.get("complete") and about["time"] > nodes[kept]["time"]
-        if key != kept and not (newer and about["software"] != nodes[kept]["software"]):
+        older = _age(key, about) < _age(kept, nodes[kept])
+        abandoned = not about.get("complete") and time.time() - float(about["time"]) > ABANDONED_S
+        if key != kept and (older or abandoned):
             _remove(results, key)
-            log.info("analysis %s is removed: %s is the same", key, kept)
+            log.info("analysis %s is removed: %s takes its place", key, kept)
     return kept
 
 
+def _age(key: str, about: Mapping[str, Any]) -> tuple[float, str]:
+    """By which results are in order; a clock may tell the same time twice, and every program must choose the same one."""
+    return float(about["time"]), key
+
+
 def _newest(nodes: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Of those that are complete; a clock may tell the same time twice, and every program must choose the same one."""
-    return max(
-        (key for key, about in nodes.items() if about.get("complete")),
-        key=lambda key: (float(nodes[key]["time"]), key),
-        default=None,
-    )
+    """Of those that are complete."""
+    complete = (key for key, about in nodes.items() if about.get("complete"))
+    return max(complete, key=lambda key: _age(key, nodes[key]), default=None)
 
 
 def _remove(results: Container, key: str) -> None:
