@@ -176,23 +176,25 @@ class Records:
             self._pending[name] = value
 
     def publish(self, values: Mapping[str, Any], time_s: float, invalid: Mapping[str, int] | None = None) -> None:
-        """Set readbacks, all with one time stamp, and write the outputs that wait.
+        """Write the outputs that wait, then set readbacks, all with one time stamp.
+
+        In this order whoever reads that an interlock has tripped reads setpoints that are off.
 
         Args:
             values: by name without prefix.
             time_s: UNIX time of all of them.
             invalid: alarm status of readings that are no readings (they get severity INVALID).
         """
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        for name, value in pending.items():
+            self._outputs[name].set(value)
         invalid = invalid or {}
         for name, value in values.items():
             if name in invalid:
                 self._inputs[name].set(value, severity=alarm.INVALID_ALARM, alarm=invalid[name], timestamp=time_s)
             else:
                 self._inputs[name].set(value, timestamp=time_s)
-        with self._lock:
-            pending, self._pending = self._pending, {}
-        for name, value in pending.items():
-            self._outputs[name].set(value)
 
     def serve(self, access_file: str, pva: bool) -> None:
         """Load the database and start to serve; once per process.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,18 +50,36 @@ def make_safe_now(
 
     Sends and does not wait for the machine; takes `timeout_s` at most, also when the IOC is gone or hung. Failures are
     logged and returned, never raised. Counts as an interruption of every device that can be unsafe, unless that was
-    announced.
+    announced; it is over when the last step has ended, which may be after `timeout_s`.
     """
     if not announced:
         announce(machine)
+    threads: list[threading.Thread] = []
     try:
-        return _send(machine, [step for owner in machine.safe_owners for step in owner.safe_steps()], timeout_s)
+        steps = [step for owner in machine.safe_owners for step in owner.safe_steps()]
+        return _send(machine, steps, timeout_s, threads)
     finally:
+        _settle(machine, [thread for thread in threads if thread.is_alive()])
+
+
+def _settle(machine: Machine, late: list[threading.Thread]) -> None:
+    """Once nothing is on its way any more: a put that comes later would undo what a plan does next."""
+
+    def settle() -> None:
+        for thread in late:
+            thread.join()
         for owner in machine.safe_owners:
             owner.settle()
 
+    if late:
+        ca_thread(settle, f"safe: late steps of {machine.name}").start()
+    else:
+        settle()
 
-def _send(machine: Machine, steps: list[SafeStep], timeout_s: float) -> list[SafeStepResult]:
+
+def _send(
+    machine: Machine, steps: list[SafeStep], timeout_s: float, threads: list[threading.Thread]
+) -> list[SafeStepResult]:
     steps.sort(key=lambda step: not step[0].startswith("close"))
     results: dict[str, SafeStepResult] = {}
 
@@ -74,7 +93,7 @@ def _send(machine: Machine, steps: list[SafeStep], timeout_s: float) -> list[Saf
             note = "" if problem is None else f"sent, but {problem}"
             results[what] = SafeStepResult(what, problem is None, note)
 
-    threads = [ca_thread(lambda w=what, s=step: run(w, s), f"safe: {what}") for what, step in steps]
+    threads += [ca_thread(lambda w=what, s=step: run(w, s), f"safe: {what}") for what, step in steps]
     end = time.monotonic() + timeout_s
     for thread in threads:
         thread.start()

@@ -139,7 +139,10 @@ class Mover(LabDevice, PositionerBase):  # type: ignore[misc]
                     over.wait(0.1)
                     continue
                 if not self._is_accepted(raw, target):
-                    fail(status, self._refusal(target, raw))
+                    with self._move_lock:  # a newer move may just have been sent: then its setpoint was read
+                        superseded = self._target is None or self._target[0] is not status
+                    if not superseded:
+                        fail(status, self._refusal(target, raw))
                     return
                 break
             with self._move_lock:

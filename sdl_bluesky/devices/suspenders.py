@@ -19,8 +19,28 @@ from ophyd.utils.epics_pvs import AlarmSeverity
 from .base import severity
 from .interlock import AnyInterlock
 
+TRIES = 50
+"""Each as long as bluesky waits."""
 
-class SuspendOnAlarm(SuspenderBase):
+
+class Suspender(SuspenderBase):
+    """A suspender that does not give up: the RunEngine's thread, which must take note, may be reading devices just now.
+
+    bluesky waits 0.1 s for it; then the suspension would be lost until the signal's next update.
+    """
+
+    def __call__(self, value: Any = None, **kwargs: Any) -> None:
+        """Called by ophyd at every update."""
+        for left in reversed(range(TRIES)):
+            try:
+                super().__call__(value, **kwargs)
+                return
+            except RuntimeError:
+                if not left:
+                    raise
+
+
+class SuspendOnAlarm(Suspender):
     """Suspend while a signal's alarm is at least as severe as a limit.
 
     Args:
@@ -46,7 +66,7 @@ class SuspendOnAlarm(SuspenderBase):
         return bool(value < self.limit)
 
 
-class SuspendOnInterlock(SuspenderBase):
+class SuspendOnInterlock(Suspender):
     """Suspend while the interlock is tripped; goes on after a reset.
 
     Note that statuses under way fail with InterlockTripped at the same time, and that a plan that does not handle that

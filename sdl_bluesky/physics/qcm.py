@@ -19,6 +19,8 @@ from sdl_bluesky.physics.slope import fit_slope
 
 QUARTZ_DENSITY_G_CM3 = 2.648
 QUARTZ_SHEAR_MODULUS_G_CM_S2 = 2.947e11
+LEAST_FREQUENCIES = 3
+"""Of a rate."""
 SAUERBREY_LIMIT = 0.02
 """Fraction of f0 up to which the shift is linear in the mass."""
 
@@ -155,7 +157,7 @@ def fit_rate(
         keep = np.concatenate([[True], np.diff(t) > 0]) & (t >= t[0] + skip_s)
         t, f = t[keep], f[keep]
     wants_transient = transient or tau_s is not None
-    least = 5 if wants_transient else 3
+    least = 5 if wants_transient else LEAST_FREQUENCIES
     if t.size < least:
         raise Unidentifiable(
             f"{t.size} frequencies at different times after skipping {skip_s:g} s: a rate needs {least} or more"

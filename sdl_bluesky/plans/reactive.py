@@ -191,9 +191,7 @@ def _rows(
     yield from attempt.hold(settings.settle_s)
     attempt.stream.prepare(StreamGoal())
     yield from attempt.kickoff()
-    zero_from = chamber.clock.now_s
-    yield from attempt.hold(settings.baseline_s)
-    zero = (zero_from, chamber.clock.now_s)
+    zero = yield from attempt.zero_rate(settings.baseline_s)
     yield from attempt.move(magnetron.shutter, "Open")
     now = first
     for one in conditions:

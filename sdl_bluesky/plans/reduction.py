@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sdl_bluesky.analysis.rates import TIME, Window, reduce_run
 from sdl_bluesky.errors import DeviceError
+from sdl_bluesky.physics.qcm import LEAST_FREQUENCIES
 from sdl_bluesky.plans.conditions import went_out
 from sdl_bluesky.plans.record import Field
 from sdl_bluesky.plans.settings import SputterSettings
@@ -17,6 +18,7 @@ from sdl_bluesky.plans.settings import SputterSettings
 Rows = Mapping[str, NDArray[Any]]
 RATE_UNIT = "ng cm^-2 s^-1"
 LEAST_ROWS = 6
+"""Of a rate that may be good enough."""
 
 
 def opened(rows: Rows, window: Window) -> NDArray[np.bool_]:
@@ -71,10 +73,12 @@ def good_enough(
         if not use.any():
             return False
         check_plasma(rows, powers, use)
+        if int(use.sum()) < LEAST_ROWS:  # also if the time is up: an instrument that stood still told nothing meanwhile
+            return False
         waited = float(rows[TIME][-1]) - window.measured[0]
         if waited >= settings.longest_s:
             return True
-        if waited < settings.shortest_s or int(use.sum()) < LEAST_ROWS:
+        if waited < settings.shortest_s:
             return False
         fit = reduce_run(rows, window, {sensor: f0_Hz}).fits.get(sensor)
         return fit is not None and fit.relative_std <= settings.precision
@@ -102,7 +106,7 @@ def result(
         DeviceError: too few rows. PlasmaError: a plasma went out.
     """
     use = opened(rows, window)
-    if int(use.sum()) < 3:
+    if int(use.sum()) < LEAST_FREQUENCIES:
         lasted = window.measured[1] - window.measured[0]
         raise DeviceError(
             f"only {int(use.sum())} rows came in {lasted:g} s: is the IOC too slow, or the time too short?"

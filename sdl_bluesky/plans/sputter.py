@@ -135,15 +135,13 @@ def _rates(
         reached = good_enough(windows, powers, judged.name, judged.spec.f0_Hz, settings)
         attempt.stream.prepare(StreamGoal(reached, timeout_s=_longest_s(settings)))
         yield from attempt.kickoff()
-        zero_from = chamber.clock.now_s
-        yield from attempt.hold(settings.baseline_s)
-        zero_to = chamber.clock.now_s
+        zero = yield from attempt.zero_rate(settings.baseline_s)
         for name in powers:
             yield from attempt.move(chamber.source(name).shutter, "Open")
         begin = chamber.clock.now_s + settings.transient_s
-        windows.append(Window((zero_from, zero_to), (begin, math.inf)))
+        windows.append(Window(zero, (begin, math.inf)))
         yield from attempt.wait("rate", attempt.stream.complete)
-        window = Window((zero_from, zero_to), (begin, chamber.clock.now_s))
+        window = Window(zero, (begin, chamber.clock.now_s))
         for name in powers:
             yield from attempt.move(chamber.source(name).shutter, "Closed")
         yield from attempt.finish()
@@ -201,9 +199,7 @@ def cosputter(
         yield from attempt.hold(settings.settle_s)
         attempt.stream.prepare(StreamGoal())
         yield from attempt.kickoff()
-        zero_from = chamber.clock.now_s
-        yield from attempt.hold(settings.baseline_s)
-        zero_to = chamber.clock.now_s
+        zero = yield from attempt.zero_rate(settings.baseline_s)
         for name in powers:
             yield from attempt.move(chamber.source(name).shutter, "Open")
         yield from attempt.hold(settings.transient_s)
@@ -211,7 +207,7 @@ def cosputter(
         begin = chamber.clock.now_s
         yield from attempt.hold(duration_s)
         yield from attempt.move(chamber.substrate.shutter, "Closed")
-        window = Window((zero_from, zero_to), (begin, chamber.clock.now_s))
+        window = Window(zero, (begin, chamber.clock.now_s))
         for name in powers:
             yield from attempt.move(chamber.source(name).shutter, "Closed")
         yield from attempt.finish()

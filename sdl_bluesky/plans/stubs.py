@@ -14,10 +14,13 @@ from bluesky.utils import FailedStatus, MsgGenerator, RunEngineControlException
 
 from sdl_bluesky.devices import Await, Chamber, Machine, QCMStream, cause_of, make_safe_now
 from sdl_bluesky.errors import PlasmaError, SDLError
+from sdl_bluesky.physics.qcm import LEAST_FREQUENCIES
 from sdl_bluesky.plans.watch import Interrupted, Watch
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+LONGER = 60
+"""How often a second more is waited for rows."""
 
 
 class Attempt(Watch):
@@ -49,6 +52,22 @@ class Attempt(Watch):
     def hold(self, duration_s: float) -> MsgGenerator[None]:
         """Let process time pass (simulated seconds on a twin)."""
         yield from self.wait(f"{duration_s:g} s", lambda: self.chamber.clock.after(duration_s))
+
+    def zero_rate(self, duration_s: float) -> MsgGenerator[tuple[float, float]]:
+        """Let process time pass while the stream runs with closed shutters; more of it if an instrument that stood still
+        left too few rows for a slope.
+
+        Returns:
+            From when to when [s].
+        """
+        begin = self.chamber.clock.now_s
+        yield from self.hold(duration_s)
+        for _ in range(LONGER):
+            rows = self.stream.data()["clock_time"]
+            if (rows >= begin).sum() >= LEAST_FREQUENCIES - 1:  # the last one is complete when the next one comes
+                break
+            yield from self.hold(1.0)
+        return begin, self.chamber.clock.now_s
 
     def kickoff(self) -> MsgGenerator[None]:
         """Begin to stream."""

@@ -50,16 +50,17 @@ def set_client(addresses: Sequence[Address], environ: MutableMapping[str, str] |
     (os.environ if environ is None else environ).update(client_variables(*first, *others))
 
 
-def free_port(host: str = "127.0.0.1", taken: Sequence[int] = ()) -> int:
+def free_port(host: str = "127.0.0.1", taken: Sequence[int] = (), among: Sequence[int] = PORTS) -> int:
     """A port that nobody uses at this moment, for TCP and UDP, with the next one free as well.
 
     Args:
         host: address to listen on.
         taken: ports that were handed out before and are not in use yet.
+        among: where it is looked for.
     """
     near = {number for port in taken for number in (port - 1, port, port + 1)}
     for _ in range(50):
-        port = random.choice(PORTS)
+        port = random.choice(among)
         if port in near:
             continue
         with (

@@ -154,8 +154,10 @@ class Home:
             return None
         return info if _started(info.pid) == info.started else None
 
-    def wait_for_orphans(self, timeout_s: float = 20.0) -> None:
+    def wait_for_orphans(self, timeout_s: float = 30.0) -> None:
         """Wait for services whose keeper was killed: they bring home what they have and end by themselves.
+
+        The last to go is Tiled, 23 s after its keeper at most (`serve.LINGER_S`, and what `lifeline.end_with` leaves it).
 
         Raises:
             ServiceError: one lives on.

@@ -31,7 +31,7 @@ class Protection:
         name: in messages and names of threads.
         cold: whether the surface needs no phosphine; asked for again and again.
         heating: whether somebody heats: then that one is in charge, and the watch ends.
-        shut: what shuts the hydrides and what goes with them; called once.
+        shut: what shuts group III, which must never flow without phosphine, then the hydrides and what goes with them.
         off: whether all of that is off.
         liveness: of the machine; a hung or dead IOC looks after itself.
     """
@@ -55,7 +55,7 @@ class Protection:
         self._waiting: list[Status] = []
 
     def begin(self) -> None:
-        """Begin to watch, from a thread; a watch that goes on already is replaced. Does not wait."""
+        """Begin to watch, from a thread; a watch that goes on already is replaced. Waits for no machine."""
         with self._lock:
             self._round += 1
             mine = self._round
@@ -108,9 +108,10 @@ class Protection:
 
     def _all_off(self, mine: int) -> None:
         for step in self._shut:
-            if self._round != mine:
-                return
-            step()
+            with self._lock:  # a watch that is replaced sends nothing any more
+                if self._round != mine:
+                    return
+                step()
 
     def _tell(self, error: Exception | None) -> None:
         with self._lock:

@@ -174,11 +174,12 @@ def make_reactor(
     susceptor: Susceptor = build(Susceptor, "", "susceptor", spec=spec, labels={"stage"})
     vessel: Vessel = build(Vessel, "", "vessel", spec=spec, labels={"stage"})
     hydrides = [lines["p"], lines["as"]]
+    metals = [lines[name] for name in GROUP_III]
     protection = Protection(
         name,
         cold=lambda: not susceptor.protected_until_cold,
         heating=lambda: susceptor.heating,
-        shut=[*(line.shut for line in hydrides), lambda: put_now(vessel.rotation.setpoint, 0.0)],
+        shut=[*(line.shut for line in [*metals, *hydrides]), lambda: put_now(vessel.rotation.setpoint, 0.0)],
         off=lambda: all(line.idle for line in hydrides),
         liveness=liveness,
     )

@@ -183,6 +183,7 @@ class Acquisition(Pausing):
             if not begun and not asked_again and now - began > self.spec.start_timeout_s / 2:
                 asked_again = True  # the stage had not quite arrived, or the IOC has just been started
                 put_now(self.start_command, 1)
+                continue  # it shows at the next look, also if this one came late
             if (number, state, collected) != seen:
                 seen, moved = (number, state, collected), now
             settled = now - moved > SETTLE_S

@@ -14,7 +14,7 @@ from sdl_bluesky.devices.mocvd.diffractometer import ScanRange
 from sdl_bluesky.devices.mocvd.spec import FLOWS, GROUP_III, LINES, MOCVDSpec
 from sdl_bluesky.errors import OutOfRange
 from sdl_bluesky.plans.estimate.chamber import RehearsedClock
-from sdl_bluesky.plans.estimate.course import Course, Knob, Reading, done
+from sdl_bluesky.plans.estimate.course import Course, Knob, done
 from sdl_bluesky.plans.estimate.habits import Habits
 
 VALVE = 0.25
@@ -191,7 +191,6 @@ class _Procedure:
 class _Growth(_Procedure):
     def __init__(self, reactor: RehearsedReactor) -> None:
         super().__init__(reactor)
-        self.layer = Reading(reactor.course, "growth_layer", lambda: self._seconds)
         self._seconds = 0.0
 
     def check_value(self, value: float) -> None:
@@ -205,6 +204,9 @@ class _Growth(_Procedure):
         self.check_value(seconds)
         self._seconds = seconds
         return self._course.ask(seconds)
+
+    def grown(self) -> float:
+        return self._seconds
 
 
 class _Mapper(_Procedure):

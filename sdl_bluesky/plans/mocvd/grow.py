@@ -103,7 +103,8 @@ def _layer(reactor: MOCVD, step: Step, settings: GrowthSettings, watch: Watch, n
     finally:
         readings.stop()
     yield from watch.move(arsine, VENT)
-    yield from note(step, readings.readings(), float(reactor.growth.layer.get()))
+    grown = yield from asked(reactor.growth.grown)
+    yield from note(step, readings.readings(), grown)
 
 
 def _cool(reactor: MOCVD, settings: GrowthSettings, watch: Watch, *, purge: bool = True) -> MsgGenerator[None]:

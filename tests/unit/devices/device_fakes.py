@@ -8,7 +8,11 @@ from ophyd.sim import make_fake_device
 
 from sdl_bluesky.devices import Chamber, ChamberSpec, QCMSpec, SourceSpec, make_chamber
 
+WAIT_S = 30.0
+"""For whatever will come: a busy machine may leave the tests standing for seconds."""
+
 SPEC = ChamberSpec(
+    stale_after_s=60.0,  # nothing counts the beat up here
     sources=(
         SourceSpec("cu", "S1:", "Cu", (7.0, 0.0, 12.1), (-0.5, 0.0, -0.8660254), max_power_W=80.0),
         SourceSpec("sn", "S2:", "Sn", (0.0, 7.0, 12.1), (0.0, -0.5, -0.8660254)),
@@ -24,7 +28,7 @@ def follow(mover) -> None:
     mover.readback.sim_put(0)
 
 
-def wait_until(condition, timeout_s=2.0) -> None:
+def wait_until(condition, timeout_s=WAIT_S) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "the condition did not come true"

@@ -26,6 +26,7 @@ SPEC = MOCVDSpec(
     rotation_timeout_s=1.0,
     pressure_timeout_s=1.0,
     load_timeout_s=0.5,
+    stale_after_s=60.0,
 )
 
 

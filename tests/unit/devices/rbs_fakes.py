@@ -12,7 +12,9 @@ from ophyd.sim import make_fake_device
 
 from sdl_bluesky.devices import RBSSpec, RBSStation, make_station
 
-SPEC = RBSSpec(channels=1024, start_timeout_s=0.3, stall_s=1.0, stage_timeout_s=1.0, load_timeout_s=0.5)
+SPEC = RBSSpec(
+    channels=1024, start_timeout_s=0.3, stall_s=60.0, stage_timeout_s=1.0, load_timeout_s=0.5, stale_after_s=60.0
+)
 IDLE, ACQUIRING, DONE, STOPPED = range(4)
 
 

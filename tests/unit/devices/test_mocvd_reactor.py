@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky.protocols import Movable, Pausable, Readable, Stoppable, Triggerable
-from device_fakes import wait_until
+from device_fakes import WAIT_S, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 from mocvd_fakes import SPEC, STOPPED, FakeReactor
@@ -36,12 +37,12 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeReactor]:
 def ready(fake: FakeReactor) -> FakeReactor:
     """A wafer, carrier, phosphine in run, hot, indium armed."""
     r = fake.reactor
-    r.wafers.load().wait(1)
+    r.wafers.load().wait(WAIT_S)
     for mover, value in (
         (r.carrier.flow, 16000.0), (r.lines["p"].flow, 300.0), (r.lines["p"].valve, "Run"),
         (r.susceptor.temperature, 650.0), (r.lines["in"].flow, 25.0), (r.lines["in"].arm, "Yes"),
     ):  # fmt: skip
-        mover.set(value).wait(1)
+        mover.set(value).wait(WAIT_S)
     return fake
 
 
@@ -134,28 +135,28 @@ def test_an_alarm_is_no_reading(fake: FakeReactor) -> None:
 def test_a_temperature_waits_until_it_is_there_and_says_what_it_is_if_not(fake: FakeReactor) -> None:
     t = fake.reactor.susceptor.temperature
     t.setpoint.sim_set_putter(lambda value, *_, **__: t.setpoint.sim_put(value))
-    status = t.set(600.0, timeout=0.3)
+    status = t.set(600.0, timeout=1.0)
     t.readback.sim_put(598.5)
     assert not status.done
-    with pytest.raises(MoveTimeout, match=r"did not reach 600.0 degC within 0.3 s: the readback is 598.5 degC"):
-        status.wait(2)
+    with pytest.raises(MoveTimeout, match=r"did not reach 600.0 degC within 1 s: the readback is 598.5 degC"):
+        status.wait(WAIT_S)
     again = t.set(600.0)
     t.readback.sim_put(599.2)
-    again.wait(1)
-    t.set(0.0).wait(1)  # off at once, however hot
+    again.wait(WAIT_S)
+    t.set(0.0).wait(WAIT_S)  # off at once, however hot
     assert t.position == 599.2
     cooling = fake.reactor.susceptor.until_below(400.0)
     t.readback.sim_put(401.0)
     assert not cooling.done
     t.readback.sim_put(399.0)
-    cooling.wait(1)
+    cooling.wait(WAIT_S)
 
 
 def test_a_growth_ends_when_the_clock_says_so(fake: FakeReactor) -> None:
     r = ready(fake).reactor
     log = r.layer_log()
     log.start()
-    r.growth.grow(400.0).wait(2)
+    r.growth.grow(400.0).wait(WAIT_S)
     log.stop()
     assert fake.grown == [(["in"], 400.0)]
     assert fake.faults == []
@@ -202,30 +203,30 @@ def test_how_a_growth_can_fail(fake: FakeReactor) -> None:
     g = ready(fake).reactor.growth
     fake.on_growth = lambda number: fake.end_growth(STOPPED)
     with pytest.raises(DeviceError, match="stopped before its end"):
-        g.grow(10.0).wait(2)
+        g.grow(10.0).wait(WAIT_S)
     fake.on_growth = lambda number: None
     g.duration.sim_set_putter(lambda value, *_, **__: g.duration.sim_put(5.0))
     with pytest.raises(DeviceError, match="refused 10 s and keeps 5 s"):
-        g.grow(10.0).wait(2)
+        g.grow(10.0).wait(WAIT_S)
     g.duration.sim_set_putter(lambda value, *_, **__: g.duration.sim_put(value))
-    fake.reactor.lines["in"].arm.set("No").wait(1)
+    fake.reactor.lines["in"].arm.set("No").wait(WAIT_S)
     with pytest.raises(DeviceError, match="the growth was refused; wafer 1, armed nothing"):
-        g.grow(10.0).wait(2)
+        g.grow(10.0).wait(WAIT_S)
 
 
 def test_a_map_and_a_spectrum(fake: FakeReactor) -> None:
     mapper = fake.reactor.mapper
     with pytest.raises(DeviceError, match="the map was refused; wafer 0"):
-        mapper.measure_map().wait(2)
-    mapper.holder.set(1).wait(1)
-    mapper.exposure.set(0.1).wait(1)
+        mapper.measure_map().wait(WAIT_S)
+    mapper.holder.set(1).wait(WAIT_S)
+    mapper.exposure.set(0.1).wait(WAIT_S)
     engine = RunEngine({}, context_managers=[])
     events: list = []
     engine(count([mapper]), lambda name, doc: events.append(doc["data"]) if name == "event" else None)
     assert events[0]["mocvd_mapper_map"][1, 0] == 1190.0
     assert mapper.last_map is not None
     assert math.isnan(mapper.last_map.wavelength_nm[0, 0])
-    mapper.measure_spectrum().wait(2)
+    mapper.measure_spectrum().wait(WAIT_S)
     assert mapper.last_spectrum is not None
     assert mapper.last_spectrum.counts.tolist() == list(range(11))
     mapper.map.sim_put(np.zeros(7))
@@ -235,16 +236,16 @@ def test_a_map_and_a_spectrum(fake: FakeReactor) -> None:
 
 def test_a_scan_counts_every_point(fake: FakeReactor) -> None:
     scan = fake.reactor.diffractometer
-    scan.holder.set(1).wait(1)
+    scan.holder.set(1).wait(WAIT_S)
     for axis, value in ((scan.first, 63.0), (scan.last_angle, 64.0), (scan.step, 0.1), (scan.time, 0.5)):
-        axis.set(value).wait(1)
-    scan.scan().wait(2)
+        axis.set(value).wait(WAIT_S)
+    scan.scan().wait(WAIT_S)
     assert scan.last is not None
     assert scan.last.two_theta_deg == pytest.approx(63.0 + 0.1 * np.arange(11))
     assert (scan.last.counts == 7.0).all()
     scan.points.sim_put(3)
     assert scan.describe()["mocvd_diffractometer_counts"]["shape"] == [11]
-    scan.step.set(0.0005).wait(1)
+    scan.step.set(0.0005).wait(WAIT_S)
     with pytest.raises(OutOfRange, match="2001 points"):
         scan.scan()
 
@@ -262,28 +263,66 @@ def test_what_is_no_range_has_no_points(wanted: ScanRange) -> None:
 def test_safe_is_metals_and_heater_off_and_phosphine_on_until_the_surface_is_cold(fake: FakeReactor) -> None:
     r = ready(fake).reactor
     fake.stays_hot = True
-    fake.on_growth = lambda number: wait_until(lambda: int(r.growth.state.get()) == STOPPED, 2.0)
+    fake.on_growth = lambda number: wait_until(lambda: int(r.growth.state.get()) == STOPPED)
     status = r.growth.grow(1000.0)
     wait_until(lambda: r.lines["in"].valve.is_open)
     before = r.interruptions
-    assert all(step.ok for step in make_safe_now(r))
+    assert all(step.ok for step in make_safe_now(r, timeout_s=WAIT_S))
     assert r.interruptions > before
     with pytest.raises(DeviceError):
-        status.wait(2)
+        status.wait(WAIT_S)
     assert not r.lines["in"].valve.is_open
     assert r.lines["in"].flow.setpoint.get() == 0.0
     assert r.lines["in"].arm.position == "No"
     assert r.susceptor.temperature.setpoint.get() == 0.0
-    done = r.protection.done(5.0)
+    done = r.protection.done(WAIT_S)
     assert not done.done
     assert r.lines["p"].valve.position == "Run"
     assert r.lines["p"].flow.position == 300.0
     assert r.carrier.flow.position == 16000.0
     fake.cool()
-    done.wait(2)
+    done.wait(WAIT_S)
     assert r.hydrides_off
     assert r.vessel.rotation.setpoint.get() == 0.0
     assert fake.faults == []
+
+
+def test_phosphine_is_shut_after_group_iii_however_late_that_is_vented(fake: FakeReactor) -> None:
+    r = ready(fake).reactor
+    r.lines["in"].valve.readback.sim_put(1)  # what vents it is still on its way
+    r.susceptor.temperature.setpoint.put(0.0)
+    fake.puts.clear()
+    r.protection.done(WAIT_S).wait(WAIT_S)
+    assert fake.puts.index(("mocvd_in_valve_setpoint", 0)) < fake.puts.index(("mocvd_p_valve_setpoint", 0))
+    assert fake.faults == []
+
+
+def test_a_watch_that_is_replaced_sends_nothing_after_that(fake: FakeReactor) -> None:
+    r = ready(fake).reactor
+    r.susceptor.temperature.setpoint.put(0.0)
+    sending, hold, order = threading.Event(), threading.Event(), []
+
+    def slow() -> None:
+        sending.set()
+        hold.wait(WAIT_S)
+        order.append("sent")
+
+    def replace() -> None:
+        r.protection.begin()
+        order.append("replaced")
+
+    r.protection._shut = [slow]
+    r.protection.begin()
+    assert sending.wait(WAIT_S)
+    replacing = threading.Thread(target=replace, daemon=True)
+    replacing.start()
+    replacing.join(0.1)
+    hold.set()
+    replacing.join(WAIT_S)
+    r.lines["p"].valve.readback.sim_put(0)
+    r.lines["p"].flow.setpoint.put(0.0)
+    r.protection.done(WAIT_S).wait(WAIT_S)
+    assert order[0] == "sent", "what was being sent is through before another watch begins"
 
 
 def test_a_connection_that_comes_back_finds_the_phosphine_looked_after(fake: FakeReactor) -> None:
@@ -297,20 +336,20 @@ def test_a_connection_that_comes_back_finds_the_phosphine_looked_after(fake: Fak
         return True
 
     r.protection._cold = cold
-    r.protection.done(5.0).wait(2)
+    r.protection.done(WAIT_S).wait(WAIT_S)
     assert r.hydrides_off
     assert next(answers, None) is None
     r.lines["p"].valve.readback.sim_put(1)
     r.protection._cold = lambda: 1 / 0  # type: ignore[assignment, return-value]
     with pytest.raises(DeviceError, match="division by zero"):
-        r.protection.done(5.0).wait(2)
+        r.protection.done(WAIT_S).wait(WAIT_S)
 
 
 def test_who_heats_is_in_charge_of_the_phosphine(fake: FakeReactor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sdl_bluesky.devices.mocvd.protection.HEATED_S", 0.05)
     r = ready(fake).reactor
     with pytest.raises(DeviceError, match="somebody heats"):
-        r.protection.done(5.0).wait(2)
+        r.protection.done(WAIT_S).wait(WAIT_S)
     assert r.lines["p"].valve.position == "Run"
 
 

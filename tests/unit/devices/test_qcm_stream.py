@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from device_fakes import tick, wait_until
+from device_fakes import WAIT_S, tick, wait_until
 from event_model import compose_run
 from ophyd.utils.epics_pvs import AlarmSeverity
 
@@ -22,8 +22,8 @@ def ticks(chamber, first: int, last: int) -> None:
 def started(chamber, goal=None, sources=("cu",)) -> QCMStream:
     stream = QCMStream(chamber, list(sources))
     if goal is not None:
-        stream.prepare(goal).wait(1)
-    stream.kickoff().wait(1)
+        stream.prepare(goal).wait(WAIT_S)
+    stream.kickoff().wait(WAIT_S)
     return stream
 
 
@@ -138,7 +138,7 @@ def test_goal_reached(chamber):
         expected = n - 2
         if 2 <= expected <= 4:
             wait_until(lambda: seen and seen[-1] >= expected)  # noqa: B023
-    status.wait(2)
+    status.wait(WAIT_S)
     assert stream.outcome == "reached"
     assert min(seen) >= 2
 
@@ -152,7 +152,7 @@ def test_time_is_up_in_process_time(chamber):
     wait_until(lambda: len(stream) == 1)
     assert not status.done
     chamber.clock.time.sim_put(1080.0, timestamp=4.0)  # closes the row of 1060
-    status.wait(2)
+    status.wait(WAIT_S)
     assert stream.outcome == "time"
 
 
@@ -160,25 +160,25 @@ def test_what_the_goal_raises_fails_the_stream(chamber):
     def reached(rows):
         raise PlasmaError("cu went out")
 
-    stream = started(chamber, StreamGoal(reached, timeout_s=10.0))
+    stream = started(chamber, StreamGoal(reached, timeout_s=60.0))
     ticks(chamber, 1, 5)
     with pytest.raises(PlasmaError, match="went out"):
-        stream.complete().wait(2)
+        stream.complete().wait(WAIT_S)
     assert stream.outcome == "failed"
 
 
 def test_a_value_that_is_no_number_fails_the_stream(chamber):
-    stream = started(chamber, StreamGoal(timeout_s=10.0))
+    stream = started(chamber, StreamGoal(timeout_s=60.0))
     ticks(chamber, 1, 3)
     chamber.qcm("qcm1").frequency.sim_put("rubbish", timestamp=4.0)
     with pytest.raises(ValueError, match="rubbish"):
-        stream.complete().wait(2)
+        stream.complete().wait(WAIT_S)
 
 
 def test_without_rows_it_fails_in_real_time(chamber):
     stream = started(chamber, StreamGoal(duration_s=50.0, timeout_s=0.05))
     with pytest.raises(StaleReading, match="0 rows"):
-        stream.complete().wait(2)
+        stream.complete().wait(WAIT_S)
 
 
 def test_a_trip_ends_it(chamber):
@@ -187,7 +187,7 @@ def test_a_trip_ends_it(chamber):
     chamber.interlock.cause.sim_put("DOOR")
     chamber.interlock.ok.sim_put(0)
     with pytest.raises(InterlockTripped, match="DOOR"):
-        stream.complete().wait(2)
+        stream.complete().wait(WAIT_S)
     with pytest.raises(InterlockTripped):
         stream.kickoff()
 
@@ -212,7 +212,7 @@ def test_an_interruption_ends_it_and_marks_the_rows(chamber, who):
     ticks(chamber, 1, 3)
     chamber.devices[who].pause()
     ticks(chamber, 4, 6)
-    stream.complete().wait(1)
+    stream.complete().wait(WAIT_S)
     assert stream.outcome == "interrupted"
     rows = stream.data()
     assert rows["clock_time"].tolist() == [2.0], "the row of 3 was not complete before the interruption"

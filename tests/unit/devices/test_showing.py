@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bluesky.magics import BlueskyMagics, get_labeled_devices
+from device_fakes import WAIT_S
 
 from sdl_bluesky.devices import make_chamber
 from sdl_bluesky.errors import LabFileError, ServiceMissing, UnitError, UnknownName
@@ -15,8 +16,8 @@ def test_where_all(chamber, capsys):
 
     magic = BlueskyMagics.__new__(BlueskyMagics)
     magic.shell = Shell
-    chamber.source("cu").power.set(42.5).wait(1)
-    chamber.source("cu").shutter.set("Open").wait(1)
+    chamber.source("cu").power.set(42.5).wait(WAIT_S)
+    chamber.source("cu").shutter.set("Open").wait(WAIT_S)
     magic.wa("")
     lines = capsys.readouterr().out.splitlines()
     (power,) = (line.split() for line in lines if line.split()[:1] == ["cu_power"])
@@ -87,7 +88,7 @@ def test_any_number_of_sources_and_qcms():
     assert "wide_gauge" not in chamber.devices
     reading = chamber.clock.read()["clock_time"]
     assert reading["value"] == reading["timestamp"] > 1e9
-    chamber.clock.after(0.05).wait(1)
+    chamber.clock.after(0.05).wait(WAIT_S)
 
 
 def test_connect_checks_units_and_targets(chamber):

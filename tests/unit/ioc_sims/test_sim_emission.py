@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc_sims.sputter.emission import N_NODES, coupling, flux_per_strength, node_weights, racetrack
@@ -91,7 +91,6 @@ def test_the_racetrack_is_a_ring_across_the_axis():
     np.testing.assert_allclose(away.sum(axis=0), 0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(n=st.floats(0.0, float(N_NODES[-1])))
 def test_interpolation_in_n_is_exact_enough(n):
     points = [(0.0, 0.0, 0.0), (2.5, 2.5, 0.0), (-5.5, 1.0, 0.0)]

@@ -23,7 +23,7 @@ def odds(share: float) -> float:
     return share / (1 - share)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_the_papers_two_pairs_hold_in_every_reactor(seed):
     law = make_law(S, seed)
@@ -33,7 +33,7 @@ def test_the_papers_two_pairs_hold_in_every_reactor(seed):
         assert grown.y == pytest.approx(y, abs=2e-5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS, GALLIUM, ARSINE, st.floats(0.05, 2.0), st.floats(0.05, 2.0))
 def test_more_arsenic_lowers_x_and_more_gallium_raises_y(seed, f_ga, f_as, more_ga, more_as):
     law = make_law(S, seed)
@@ -58,7 +58,7 @@ def test_neither_composition_is_linear_in_its_flow_nor_the_reactors_alike():
     assert 0.4 < arsenic.min() < 0.7 < arsenic.max() < 1.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS, GALLIUM, ARSINE)
 def test_group_v_is_langmuir(seed, f_ga, f_as):
     """Ratio of the two hydrides at steady x: y / (1 - y) is proportional to c_As / c_P, whatever covers the rest."""
@@ -75,7 +75,7 @@ def test_group_v_is_langmuir(seed, f_ga, f_as):
     assert law.grow(starved).rate_nm_s / S.rate_nm_s == pytest.approx((1 / 2) / (20 / 21), rel=0.02)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS, GALLIUM, ARSINE)
 def test_metals_are_conserved(seed, f_ga, f_as):
     """What a gas with both metals deposits is what each of them would deposit alone (a little apart by the coverage)."""

@@ -31,7 +31,7 @@ def wafer(x=0.192, y=0.4176, nm=200.0, edge: Shift | None = None) -> Wafer:
 # diffraction ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(-0.008, 0.008))
 def test_a_thick_layer_peaks_where_bragg_says(strain):
     """On a substrate that scatters little, the peak lies at 2 d sin(theta) = lambda."""
@@ -51,7 +51,7 @@ def test_inp_lies_at_the_documented_angle():
     assert pattern([], np.array([bragg_deg(1.0), 63.5]), S.xrd_depth_nm, 1e-4)[0] == pytest.approx(1.0, abs=0.02)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(60.0, 400.0), st.floats(-0.004, -0.001))
 def test_fringes_are_as_far_apart_as_the_thickness_says(nm, strain):
     """sin(theta_2) - sin(theta_1) = lambda / (2 t) from one minimum to the next."""
@@ -139,7 +139,7 @@ def test_a_scan_that_cannot_be_done_is_not_ready():
 # light ----------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.8, 1.4), st.floats(0.004, 0.02))
 def test_the_line_has_its_maximum_at_the_gap_and_a_thermal_tail(gap, broad):
     energy = np.linspace(gap - 0.2, gap + 0.4, 60001)

@@ -32,7 +32,7 @@ def test_the_papers_pairs(nm, lattice, x, y):
     assert alloy.wavelength_nm(0.1124, 0.3043) == pytest.approx(1119.97, abs=0.01)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(1e-5, 0.03))
 def test_the_critical_thickness_balances_the_two_forces(misfit):
     """At h_c the force of the misfit equals the line tension: f = b (1 - nu/4) (ln(h/b) + 1) / (8 pi h (1 + nu) / 2)."""
@@ -74,7 +74,7 @@ def test_a_controller_overshoots_as_a_loop_of_second_order_does():
     assert flows[-1] == 10.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0.5, 15.0), st.integers(1, 40))
 def test_one_long_step_is_many_short_ones(setpoint, pieces):
     once, often = Controller.of(20.0, S), Controller.of(20.0, S)
@@ -85,7 +85,7 @@ def test_one_long_step_is_many_short_ones(setpoint, pieces):
     assert once.flow == pytest.approx(often.flow, rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.floats(0.05, 5.0)), min_size=1, max_size=8))
 def test_a_flow_never_leaves_its_range(steps):
     one = Controller.of(20.0, S)
@@ -129,7 +129,7 @@ def test_the_susceptor_ramps_settles_and_cools():
 # layers ---------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0.01, 20.0), st.floats(0.0, 0.5), st.floats(0.0, 0.9)), min_size=1, max_size=40))
 def test_slabs_keep_thickness_and_atoms(pieces):
     layer = Layer(("IN",))

@@ -28,7 +28,7 @@ def acquire(preset_uC: float, dead_time_us: float = 0.0, factor: float = 1.0, se
     return one
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.01, 50.0), st.floats(0.97, 1.03), st.floats(0.3, 300.0))
 def test_it_ends_exactly_at_the_preset(preset, factor, step):
     one = acquire(preset, factor=factor, step_s=step)
@@ -38,7 +38,7 @@ def test_it_ends_exactly_at_the_preset(preset, factor, step):
     assert one.live_s == pytest.approx(one.real_s)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.1, 200.0), st.floats(0.97, 1.03), st.integers(0, 1000))
 def test_counts_are_proportional_to_the_true_charge(charge, factor, seed):
     expected = RATE.sum() * charge * factor

@@ -128,7 +128,7 @@ def test_stopping_sets_the_height_of_a_thick_target_and_the_width_of_a_film():
     np.testing.assert_array_equal(spectrum(film, stopping={"Cu": 1.0}), nominal)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.floats(1e8, 1e16), st.floats(0.1, 100.0))
 def test_counts_are_proportional_to_fluence_and_solid_angle(fluence, angle):
     other = spectrum({**GOLD, "fluence_ions": fluence, "solid_angle_msr": angle})

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc_sims.sputter import truth
@@ -83,7 +83,6 @@ def test_neighbours_add_up(make_config):
     assert change(sn=60.0, ni=20.0) == pytest.approx(change(sn=60.0) + change(ni=20.0), rel=1e-3)
 
 
-@settings(deadline=None)
 @given(
     low=st.floats(1.0, 3.0),
     rise=st.floats(0.1, 4.0),

@@ -46,7 +46,6 @@ def test_forward_pair_of_the_first_sample():
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-@settings(deadline=None)
 def test_forward_is_the_printed_formula(x, y):
     wavelength, lattice = InGaAsP().properties(x, y)
     assert wavelength == pytest.approx(1239.842 / gap_by_hand(x, y), rel=1e-13)
@@ -161,7 +160,7 @@ def test_unreachable_wavelengths_name_the_range(wavelength):
 
 
 @given(st.floats(200, 5000), st.floats(5.2, 6.3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_target_has_a_composition_or_a_refusal(wavelength, lattice):
     alloy = InGaAsP()
     if alloy.reachable(wavelength, lattice):
@@ -222,7 +221,7 @@ def test_a_law_that_is_not_one_to_one_is_refused():
 
 
 @given(st.lists(st.floats(-2, 2), min_size=9, max_size=9), st.floats(0, 1), st.floats(0, 1))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_bounds_enclose_a_polynomial(c, x, y):
     p = Polynomial((tuple(c[:3]), tuple(c[3:6]), tuple(c[6:])))
     low, high = bounds(p)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -87,7 +87,6 @@ def test_samples_of_the_parameters_broadcast():
 
 
 @given(st.floats(1.0, 1e4), st.floats(0.3, 4.9))
-@settings(deadline=None)
 def test_fit_recovers_exact_parameters(a, n):
     s = tilted(10)
     y = at_sensors(a, n, s)

@@ -46,7 +46,7 @@ def test_exact_slope_is_recovered_exactly():
 
 
 @given(st.floats(-50, 50), st.floats(-1e6, 1e6), st.floats(0.01, 100.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_later_start_or_another_tick_changes_the_rate_as_it_should(rate, start, factor):
     t, f = record(rate, n=40, white=0.5)
     one, other = fit_rate(t, f, F0), fit_rate(start + factor * t, f, F0)

@@ -108,8 +108,9 @@ def test_an_approval_that_nobody_gives_ends_on_the_safe_side_and_is_asked_for_ag
     assert told.rows[-1]["outcome"] == "aborted"
     assert "given" not in json.loads(told.rows[-1]["approval"])
     asked = json.loads(told.rows[-1]["inputs"])
+    patient = Policy(policy.rules)
     with Person(desk, lambda _: (True, "")) as person:
-        history, _ = grown(engine, reactor, desk, policy, history)
+        history, _ = grown(engine, reactor, desk, patient, history)
     assert person.asked[0].inputs == asked
     assert reactor.runs[6] == asked
     assert history.of("grow:1100")[-1].outcome == "success"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bluesky import Msg
 
 from sdl_bluesky.analysis.rates import Window
 from sdl_bluesky.errors import DeviceError, PlasmaError
 from sdl_bluesky.plans.reduction import good_enough, result
 from sdl_bluesky.plans.settings import SputterSettings
+from sdl_bluesky.plans.stubs import Attempt
 
 F0 = 6e6
 NG_PER_HZ = 12.269  # Sauerbrey at 6 MHz
@@ -48,6 +51,37 @@ def test_it_ends_when_the_rate_is_known_and_not_before_the_shortest_time() -> No
 def test_it_ends_when_the_time_is_up_however_bad_the_rate() -> None:
     assert not judge([WINDOW])(rows(190.0, rate=0.05, noise=5.0))
     assert judge([WINDOW])(rows(210.0, rate=0.05, noise=5.0))
+
+
+def test_a_time_that_is_up_without_rows_is_none() -> None:
+    """An instrument stood still: its clock is past the end, and it told nothing meanwhile."""
+    taken = {name: np.delete(column, slice(22, 40)) for name, column in rows(205.0).items()}
+    assert taken["clock_time"][-1] == 200.0
+    assert not judge([WINDOW])(taken)
+    assert judge([WINDOW])({name: np.delete(column, slice(22, 40)) for name, column in rows(225.0).items()})
+
+
+def test_a_zero_rate_takes_longer_if_an_instrument_stood_still() -> None:
+    ticks, told = [0.0], [0.0]
+    attempt = Attempt.__new__(Attempt)
+    attempt.chamber = SimpleNamespace(clock=SimpleNamespace(now_s=0.0))  # type: ignore[assignment]
+    attempt.stream = SimpleNamespace(data=lambda: {"clock_time": np.array(told[1:-1])})  # type: ignore[assignment]
+
+    def hold(seconds: float):
+        ticks.append(ticks[-1] + max(seconds, 20.0))
+        told.append(ticks[-1])
+        attempt.chamber.clock.now_s = ticks[-1]  # type: ignore[misc]
+        yield Msg("null")
+
+    attempt.hold = hold  # type: ignore[method-assign]
+    found = []
+
+    def whole():
+        found.append((yield from attempt.zero_rate(60.0)))
+
+    assert len(list(whole())) == 3
+    assert ticks == [0.0, 60.0, 80.0, 100.0]
+    assert found == [(0.0, 100.0)]
 
 
 def test_a_plasma_that_goes_out_is_noticed() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from bluesky import Msg, RunEngine
 from bluesky.utils import RunEngineInterrupted
+from device_fakes import WAIT_S
 from rbs_fakes import SPEC, STOPPED, FakeStation
 
 from sdl_bluesky.devices import Guard
@@ -252,13 +253,14 @@ def test_an_interrupted_point_is_measured_again_and_no_other(fake: FakeStation, 
     paused = threading.Event()
 
     def pause(number: int) -> None:
-        if number == 2 and not paused.is_set():
+        fake.portion_s = 0.0
+        if number == 2:
             paused.set()
+            fake.portion_s = None  # it does not end by itself before it is stopped
             fake.publish(charge=1.0, spectrum=fake.rate)  # half of it was there
             engine.request_pause()
 
     fake.on_start = pause
-    fake.portion_s = 0.3
     found = run_through_pauses(engine, plan(fake), documents)
     assert paused.is_set()
     check_complete(documents, found, POINTS)
@@ -297,7 +299,7 @@ def test_wherever_it_is_paused_each_point_is_written_once(fake: FakeStation, eng
 def test_a_point_that_is_interrupted_again_and_again_ends_the_map(fake: FakeStation, engine: RunEngine) -> None:
     documents = Documents()
     fake.on_start = lambda number: engine.request_pause()
-    fake.portion_s = 0.3
+    fake.portion_s = None
     with pytest.raises(Interrupted, match="made safe in the middle"):
         run_through_pauses(engine, plan(fake), documents)
     assert len(fake.opened) == 3
@@ -317,8 +319,8 @@ def test_an_abort_leaves_a_closed_shutter_and_the_points_so_far(fake: FakeStatio
 
 
 def test_an_acquisition_that_somebody_left_running_is_ended_first(fake: FakeStation, engine: RunEngine) -> None:
-    fake.station.loader.set(1).wait(1)
-    fake.station.beam.shutter.set("Open").wait(1)
+    fake.station.loader.set(1).wait(WAIT_S)
+    fake.station.beam.shutter.set("Open").wait(WAIT_S)
     fake.portion_s = None
     fake.station.acquisition.start_command.put(1)
     fake.portion_s = 0.0

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
+from device_fakes import WAIT_S, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
-from mocvd_fakes import STOPPED, FakeReactor
+from mocvd_fakes import BUSY, STOPPED, FakeReactor
 
 from sdl_bluesky.devices import Guard, ScanRange
 from sdl_bluesky.errors import (
@@ -75,6 +76,11 @@ def is_safe(fake: FakeReactor) -> bool:
     valves = any(line.valve.is_open for line in r.lines.values())
     flows = any(float(line.flow.setpoint.get()) for line in r.lines.values())
     return not (valves or flows or r.susceptor.heating or fake.faults)
+
+
+def stopped(procedure: Any) -> None:
+    """Wait until something that goes on was stopped by somebody else: it does not end by itself before."""
+    wait_until(lambda: int(procedure.state.get()) != BUSY)
 
 
 def first(fake: FakeReactor, name: str, value: Any) -> int:
@@ -245,7 +251,7 @@ def test_a_wafer_that_cannot_be_measured_is_refused(
 def test_an_instrument_gets_the_wafer_from_the_other(fake: FakeReactor, engine: RunEngine) -> None:
     r = fake.reactor
     r.wafers.last.sim_put(2)
-    r.diffractometer.holder.set(2).wait(1)
+    r.diffractometer.holder.set(2).wait(WAIT_S)
     documents = Documents()
     engine(measure_pl(r, 2, SETTINGS, based_on="u"), documents)
     assert first(fake, "mocvd_diffractometer_holder_setpoint", 0) < first(fake, "mocvd_mapper_holder_setpoint", 2)
@@ -273,17 +279,18 @@ def test_a_growth_that_stops_early_is_a_failed_run_and_the_reactor_safe(fake: Fa
     assert fake.faults == []
 
 
-def test_a_flow_that_does_not_settle_keeps_the_metals_out(fake: FakeReactor, engine: RunEngine) -> None:
-    flow, log = fake.reactor.lines["as"].flow, fake.reactor.growth
+def test_a_flow_that_does_not_settle_keeps_the_metals_out(
+    fake: FakeReactor, engine: RunEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow, log, clock = fake.reactor.lines["as"].flow, fake.reactor.growth, fake.reactor.clock
+    after = clock.after
 
-    def overshoot(value: float, *_: Any, **__: Any) -> None:
-        flow.setpoint.sim_put(value)
-        flow.readback.sim_put(value)
-        if value > 0:  # reached, and left again
-            threading.Timer(0.1, flow.readback.sim_put, (1.05 * value,)).start()
+    def overshoot(seconds: float, **known: Any) -> Any:
+        flow.readback.sim_put(1.05 * flow.setpoint.get())  # it was reached, and is left while it is soaked
+        return after(seconds, **known)
 
-    flow.setpoint.sim_set_putter(overshoot)
-    slow = replace(SETTINGS, soak_s=0.3)
+    monkeypatch.setattr(clock, "after", overshoot)
+    slow = replace(SETTINGS, soak_s=0.01)
     with pytest.raises(MoveTimeout, match=r"not steady .*mocvd_as_flow is 11\.76 sccm, not 11\.2"):
         engine(grow_layer(fake.reactor, RECIPE, slow))
     assert log.number.get() == 0
@@ -296,8 +303,7 @@ def test_a_pause_in_mid_growth_gives_the_wafer_up_and_begins_again(fake: FakeRea
     def pause(number: int) -> None:
         if number == 2:
             engine.request_pause()
-            wait = threading.Event()
-            wait.wait(0.3)
+            stopped(fake.reactor.growth)
 
     fake.on_growth = pause
     with pytest.raises(RunEngineInterrupted):
@@ -321,7 +327,7 @@ def test_a_pause_while_a_wafer_is_measured_repeats_the_measurement_alone(fake: F
         asked.append(1)
         if len(asked) == 1:
             engine.request_pause()
-            threading.Event().wait(0.3)
+            stopped(fake.reactor.mapper)
 
     fake.on_map = pause
     with pytest.raises(RunEngineInterrupted):
@@ -343,16 +349,21 @@ def test_an_abort_waits_until_the_surface_is_cold(fake: FakeReactor, engine: Run
     def pause(number: int) -> None:
         fake.stays_hot = True
         engine.request_pause()
-        threading.Event().wait(0.3)
+        stopped(fake.reactor.growth)
 
     fake.on_growth = pause
     with pytest.raises(RunEngineInterrupted):
         engine(grow_layer(fake.reactor, RECIPE, SETTINGS), documents)
     assert fake.reactor.lines["p"].valve.position == "Run"
-    timer = threading.Timer(0.3, fake.cool)
-    timer.start()
+    cold = threading.Event()
+
+    def cool() -> None:
+        cold.set()
+        fake.cool()
+
+    threading.Timer(0.3, cool).start()
     engine.abort(reason="enough")
-    assert not timer.is_alive(), "the run is closed when the hydrides are off"
+    assert cold.is_set(), "the run is closed when the hydrides are off"
     [stop] = documents.of("stop")
     assert stop["exit_status"] == "abort"
     assert is_safe(fake)

@@ -79,7 +79,7 @@ def test_screening_takes_what_andersen_says():
 
 
 layers = st.lists(st.lists(st.floats(0.0, 2000.0), min_size=3, max_size=3), min_size=1, max_size=3)
-FAST = settings(max_examples=25, deadline=None, derandomize=True)
+FAST = settings(max_examples=25, derandomize=True)
 
 
 @FAST

@@ -69,7 +69,7 @@ def test_every_nuisance_parameter(name):
         assert distance(setup, found.nuisance[0, k], (high - low) / (2.0 * h)) < 0.012, parameter
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.lists(st.floats(50.0, 3000.0), min_size=3, max_size=3), min_size=1, max_size=3),
     st.floats(-50.0, 50.0),
