@@ -128,6 +128,7 @@ class _Course:
             if status == 0:
                 return False
             if status is not None:
+                self._notice()
                 self._resume()
                 deadline = None
             elif deadline is None and len(self.watch.campaign_runs()) > self.runs_before:
@@ -155,9 +156,15 @@ class _Course:
                     f"{READY_S:g} s after the {kill.victim} was killed: {self.watch.doing()}, no decision"
                 )
         if status != 0:
-            kill.noticed_s = time.monotonic() - kill.when
-            kill.became = f"{_fault(self.process.said(3))}, resumed"
+            self._notice()
             self._resume()
+
+    def _notice(self) -> None:
+        """The campaign has ended by the last kill, also if a decision came in between whose experiment was over by then."""
+        assert self.process is not None
+        if self.kills and self.kills[-1].noticed_s is None:
+            self.kills[-1].noticed_s = time.monotonic() - self.kills[-1].when
+            self.kills[-1].became = f"{_fault(self.process.said(3))}, resumed"
 
     def _resume(self) -> None:
         """Do what a person does who finds the campaign ended."""

@@ -17,6 +17,10 @@ from sdl_bluesky.physics.geometry import Array
 
 BAND = 0.99
 """Of the curve of a calibrated network."""
+MARKERS = "os^Dv"
+"""Of layers."""
+NAMED = 16
+"""Curves that are named one below the other."""
 
 
 def spectra_figure(trials: Mapping[str, Trials]) -> bytes:
@@ -35,23 +39,19 @@ def spectra_figure(trials: Mapping[str, Trials]) -> bytes:
 
 def size_figure(error: Mapping[int, Array], trials: Trials) -> bytes:
     """Median relative error [d] against the number of spectra to learn from; what the counts allow; the paper's text."""
-    fig = figure(7.2, 3.8)
+    columns = -(-trials.system.densities // NAMED)
+    fig = figure(6.0 + 1.2 * columns, 4.4)
     ax = fig.subplots()
-    sizes = np.array(list(error))
-    for k, bound in enumerate(relative_bound(trials)):
-        colour = COLOURS[k % len(COLOURS)]
-        ax.plot(
-            sizes,
-            [100.0 * v[k] for v in error.values()],
-            "o-",
-            ms=4,
-            lw=1.4,
-            color=colour,
-            label=trials.system.names[k],
-        )
+    names = [name.split("@") for name in trials.system.names[: trials.system.densities]]
+    elements = list(dict.fromkeys(element for element, _ in names))
+    for k, ((element, layer), bound) in enumerate(zip(names, relative_bound(trials), strict=True)):
+        colour, marker = COLOURS[elements.index(element) % len(COLOURS)], MARKERS[(int(layer) - 1) % len(MARKERS)]
+        line = [100.0 * v[k] for v in error.values()]
+        ax.plot(list(error), line, f"{marker}-", ms=4, lw=1.2, color=colour, label=f"{element}@{layer}")
         ax.axhline(100.0 * bound, color=colour, lw=0.8, ls=":")
     printed = LEARNING.get(trials.system.name, {})
-    ax.plot(list(printed), [100.0 * k for k in printed.values()], "x", color=GREY, label="published, about")
+    if printed:
+        ax.plot(list(printed), [100.0 * k for k in printed.values()], "x", color=GREY, label="published, about")
     _plain(
         ax,
         f"{trials.system.name} (dotted: what the counts allow)",
@@ -61,7 +61,7 @@ def size_figure(error: Mapping[int, Array], trials: Trials) -> bytes:
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(frameon=False, fontsize=9, ncols=columns, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return png(fig)
 
 

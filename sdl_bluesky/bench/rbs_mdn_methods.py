@@ -21,7 +21,7 @@ from sdl_bluesky.inference.rbs_mdn.model import Model
 from sdl_bluesky.inference.rbs_mdn.posterior import Posterior
 from sdl_bluesky.physics.geometry import Array
 
-AUTOFIT, HYBRID = "Nelder-Mead, mid-range, 200 D", "network, then LM, restarts"
+AUTOFIT, HYBRID = "Nelder-Mead, mid-range, 200 D", "network, then LM, restarts, verdict"
 QUARTER = 50
 """Evaluations a parameter of the paper's Autofit from a network."""
 
@@ -65,8 +65,8 @@ def compare(model: Model, trials: Trials, fits: int, simplex: int, seed: int, te
     fitted = np.zeros(0)
     for method, fit in {
         "LM, mid-range, restarts": partial(_from_middle, data),
-        "network, then LM, no restarts": partial(_from_network, model, 0),
-        HYBRID: partial(_from_network, model, route.RESTARTS),
+        "network, then LM, no restarts": partial(_from_network, model),
+        HYBRID: partial(_answered, model),
     }.items():
         tell(f"{name}: {method}")
         chi2, values, ms = _batches(fit, counts[:fits], BATCH[name])
@@ -97,8 +97,12 @@ def _batches(fit: Callable[[Array], rbs_fit.FitResult], counts: Array, size: int
     return np.concatenate([k.chi2 for k in found]), np.concatenate([k.values for k in found]), ms
 
 
-def _from_network(model: Model, restarts: int, counts: Array) -> rbs_fit.FitResult:
-    return route.fit_from(model, model.predict(counts), counts, restarts=restarts)
+def _from_network(model: Model, counts: Array) -> rbs_fit.FitResult:
+    return route.fit_from(model, model.predict(counts), counts, restarts=0)
+
+
+def _answered(model: Model, counts: Array) -> rbs_fit.FitResult:
+    return route.answer(model, counts).fit
 
 
 def _from_middle(data: DataSet, counts: Array) -> rbs_fit.FitResult:

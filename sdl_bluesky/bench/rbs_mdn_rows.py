@@ -62,6 +62,7 @@ def parameter_rows(told: Told, trials: Trials, about: Mapping[str, Any], fitted:
         "coverage_score": assess.coverage_score(told, trials),  # type: ignore[arg-type]
         "rank_chance": assess.rank_chance(told.distribution(trials.truth)),
         "sd_over_prior": np.median(told.std, axis=0) / system.prior_sd,
+        "bound_over_prior": np.median(trials.bound, axis=0) / system.prior_sd,
     }
     rows = []
     for k, name in enumerate(system.names):
@@ -85,7 +86,8 @@ def calibration_rows(stretched: Callable[[float], Told], trials: Trials, about: 
 
     `rank_chance_least` is the least p-value of an unknown times their number (Bonferroni); `rank_chance_pooled` that of one
     unknown of each spectrum, in turn, for ranks of the same spectrum depend on each other; `rejected_1_percent` the number
-    of unknowns whose own p-value is below 0.01.
+    of unknowns whose own p-value is below 0.01; `coverage_off_most` is the largest distance of an unknown's coverage from a
+    level, in binomial standard deviations.
 
     Args:
         stretched: what the network says with standard deviations times a factor.
@@ -102,6 +104,7 @@ def calibration_rows(stretched: Callable[[float], Told], trials: Trials, about: 
         pooled = assess.rank_chance(place[turns, turns % p][:, None])[0]
         off = np.abs(place - 0.5)
         shares = {f"coverage_{round(100 * k)}": float(np.mean(off < 0.5 * k)) for k in assess.LEVELS}
+        apart = [np.max(np.abs(np.mean(off < 0.5 * k, axis=0) - k)) / np.sqrt(k * (1.0 - k) / n) for k in assess.LEVELS]
         rows.append(
             {
                 "method": method.replace("network", str(about["method"])),
@@ -109,6 +112,7 @@ def calibration_rows(stretched: Callable[[float], Told], trials: Trials, about: 
                 "seed": about["seed"],
                 "spectra": n,
                 **shares,
+                "coverage_off_most": float(max(apart)),
                 "coverage_score": float(np.mean(assess.coverage_score(told, trials))),  # type: ignore[arg-type]
                 "rank_chance_pooled": float(pooled),
                 "rank_chance_least": min(1.0, p * float(each.min())),

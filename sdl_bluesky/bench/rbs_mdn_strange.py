@@ -1,9 +1,9 @@
 """Spectra that are not of the system the network was trained for: are they told from those that are, and what if not.
 
-Set A: an element more in the surface layer, a gain or a pile-up that the set-up does not have, another substrate. `auroc` is
-the chance that such a spectrum is stranger than one of the system; `strange` the share that is called so, `handed_over` that
-which is handed to a person; the errors are median relative ones of the worst density after the fit, of all spectra and of
-those that are accepted.
+Set A: an element more in one of the layers, a gain or a pile-up that the set-up does not have, another substrate. `auroc` is
+the chance that such a spectrum is stranger than one of the system, `auroc_deviance` that of the deviance alone; `strange` is
+the share that is called so, `handed_over` that which is handed to a person; the errors are median relative ones of the worst
+density after the fit, of all spectra and of those that are accepted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from sdl_bluesky.physics import rbs
 from sdl_bluesky.physics.geometry import Array
 from sdl_bluesky.physics.rbs.setup import Setup
 
-FOREIGN = ("C", "O", "Fe", "Mo")
-"""Elements whose edge at the surface lies in the region of interest of A, light to heavy."""
+FOREIGN = (("C", 0), ("O", 0), ("F", 0), ("Fe", 0), ("Mo", 0), ("Ta", 0), ("C", 1), ("Fe", 1))
+"""Elements whose edge at the surface lies in the region of interest of A, and the layer, from 0, in which they are."""
 FOREIGN_DENSITY = 500.0
 GAIN, PILE_UP = 1.005, 0.01
 SUBSTRATES = ("Mo", "Ta")
@@ -50,21 +50,25 @@ def strange_rows(model: Model, trials: Trials, seed: int, tell: Callable[[str], 
     system = model.system
     about = {"case": system.name, "seed": seed, "spectra": len(trials)}
     known = route.answer(model, trials.counts)
-    rows: list[Row] = [{"method": "of the system", **about, "auroc": None, **_judged(known, trials)}]
+    rows: list[Row] = [
+        {"method": "of the system", **about, "auroc": None, "auroc_deviance": None, **_judged(known, trials)}
+    ]
     for k, (name, world) in enumerate(worlds(system).items()):
         tell(f"{system.name}: {name}")
         counts = np.random.default_rng([seed, 5, k]).poisson(expected(system, world, trials)).astype(float)
         found = route.answer(model, counts)
-        rows.append(
-            {"method": name, **about, "auroc": auroc(found.strangeness, known.strangeness), **_judged(found, trials)}
-        )
+        told = {
+            "auroc": auroc(found.strangeness, known.strangeness),
+            "auroc_deviance": auroc(found.excess, known.excess),
+        }
+        rows.append({"method": name, **about, **told, **_judged(found, trials)})
     return rows
 
 
 def worlds(system: MaterialSystem) -> dict[str, World]:
     """The ways to be strange, by name."""
     nothing = np.zeros(system.free.shape)
-    found = {f"{e} in layer 1": _with_element(system, e, 0, FOREIGN_DENSITY) for e in FOREIGN}
+    found = {f"{e} in layer {k + 1}": _with_element(system, e, k, FOREIGN_DENSITY) for e, k in FOREIGN}
     found["gain + 0.5 %"] = World(replace(system.setup, slope_keV=system.setup.slope_keV * GAIN), nothing)
     found["pile-up 1 %"] = World(replace(system.setup, pile_up=PILE_UP), nothing)
     for element in SUBSTRATES:

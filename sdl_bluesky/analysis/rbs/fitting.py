@@ -125,19 +125,16 @@ def _better(old: FitResult | None, new: FitResult, width: Mapping[str, float]) -
 
 
 def _fits(run: RBSRun, priors: Mapping[str, Prior], found: Sequence[FitResult]) -> Fits:
-    from sdl_bluesky.inference.rbs_fit.goodness import expected_deviance
+    from sdl_bluesky.inference.rbs_fit.goodness import excess
 
     film = len(run.film)
-    strange = []
-    for k in found:
-        mean, variance = expected_deviance(k.problem.expected(k.values, np.arange(1)))
-        strange.append(float(((k.deviance - mean) / np.sqrt(variance))[0]))
+    strange = [excess(k.deviance, k.problem.expected(k.values, np.arange(1))) for k in found]
     return Fits(
         (*run.film, *priors),
         np.stack([np.concatenate([k.layers[0, 0, :film], k.nuisance[0]]) for k in found]),
         np.stack([k.cov[0] for k in found]),
         tuple(tuple(text for text in k.findings[0] if not text.startswith(_JUDGED)) for k in found),
-        np.array(strange),
+        np.concatenate(strange),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sdl_bluesky.inference import rbs_fit
-from sdl_bluesky.inference.rbs_fit.goodness import expected_deviance
+from sdl_bluesky.inference.rbs_fit.goodness import excess
 from sdl_bluesky.inference.rbs_mdn.model import Model
 from sdl_bluesky.inference.rbs_mdn.posterior import Posterior
 from sdl_bluesky.inference.rbs_mdn.route import STRANGE, Answer
@@ -16,6 +16,7 @@ from sdl_bluesky.inference.rbs_mdn.system import MaterialSystem
 from sdl_bluesky.physics.geometry import Array
 
 QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
+SUSPECT = ("name", "sigma", "amount")
 
 
 def entries_of_answer(model: Model, found: Answer, elements: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -36,6 +37,7 @@ def entries_of_answer(model: Model, found: Answer, elements: Sequence[str] = ())
             "nu": int(fit.nu),
             "accepted": bool(found.accepted[k]),
             "strangeness": _plain(found.strangeness[k]),
+            "suspects": [dict(zip(SUSPECT, one, strict=True)) for one in found.suspects.most(k)],
             "distance": _plain(found.distance[k]),
             "reasons": list(found.reasons[k]),
             "findings": list(fit.findings[k]),
@@ -64,8 +66,7 @@ def entries_of_network(
     best, expected = posterior.best, system.spectra(posterior.modes[:, 0], fluence)[:, system.channels]
     seen = counts[:, system.channels]
     chi2, limit = rbs_fit.paper_chi2(seen, expected), rbs_fit.chi2_limit(len(system.channels))
-    mean, variance = expected_deviance(expected)
-    strange = (rbs_fit.deviance(seen, expected) - mean) / np.sqrt(variance)
+    strange = excess(rbs_fit.deviance(seen, expected), expected)
     layers, spread = system.fill(best[:, :d]), np.zeros((len(counts), *system.free.shape))
     spread[:, system.free] = posterior.std[:, :d]
     amounts: list[Mapping[str, Any]] = [{}] * len(counts)
@@ -85,6 +86,7 @@ def entries_of_network(
             "nu": len(system.channels),
             "accepted": not reasons[k],
             "strangeness": _plain(strange[k]),
+            "suspects": [],
             "distance": None,
             "reasons": reasons[k],
             "findings": [],

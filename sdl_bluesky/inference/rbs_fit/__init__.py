@@ -16,6 +16,7 @@ from sdl_bluesky.inference.rbs_fit.information import cramer_rao, information
 from sdl_bluesky.inference.rbs_fit.likelihood import LIKELIHOODS, deviance, paper_chi2
 from sdl_bluesky.inference.rbs_fit.profile import Fraction, Interval, Total, profile
 from sdl_bluesky.inference.rbs_fit.result import FitResult, chi2_limit
+from sdl_bluesky.inference.rbs_fit.suspects import Suspects, suspects
 
 __all__ = [
     "LIKELIHOODS",
@@ -24,6 +25,7 @@ __all__ = [
     "FitResult",
     "Fraction",
     "Interval",
+    "Suspects",
     "Total",
     "autofit",
     "chi2_limit",
@@ -35,5 +37,6 @@ __all__ = [
     "information",
     "paper_chi2",
     "profile",
+    "suspects",
     "total",
 ]

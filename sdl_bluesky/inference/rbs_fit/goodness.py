@@ -37,6 +37,12 @@ def expected_deviance(mu: Array) -> tuple[Array, Array]:
     return means.sum(axis=-1), variances.sum(axis=-1)
 
 
+def excess(deviance: Array, mu: Array) -> Array:
+    """Deviance [b] over what counts with expectation mu [b, channel] leave, in standard deviations [b]."""
+    mean, variance = expected_deviance(mu)
+    return (deviance - mean) / np.sqrt(variance)
+
+
 def goodness(deviance: Array, mu: Array, fitted: Array) -> Array:
     """Probability of a larger deviance [b]: a scaled chi2 of the right mean and variance.
 

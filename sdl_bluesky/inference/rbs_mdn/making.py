@@ -68,9 +68,9 @@ def make_model(
     given: dict[str, Any] = {"cache": where.cache, "mapper": where.mapper, "progress": drawn}
     examples = draw_examples(system, recipe.spectra, merge, recipe.seed, **given)
     features = features_of(system, examples.counts[:30_000], merge)
-    middle = time.perf_counter()
-    network = train(features, examples, recipe, checkpoint=where.checkpoint, tell=tell, device=where.device).cpu()
-    end = time.perf_counter()
+    drawing_s = time.perf_counter() - began
+    trained = train(features, examples, recipe, checkpoint=where.checkpoint, tell=tell, device=where.device)
+    network = trained.network.cpu()
     raw = Model(system, features, network, Recalibration.none(system.size), {})
     known = draw_examples(system, recipe.validation, merge, _VALIDATION_SEED + recipe.seed, **given)
     noisy = counted(known.counts, np.random.default_rng([recipe.seed, 3]))
@@ -82,8 +82,8 @@ def make_model(
     software = {k: version(k) for k in ("sdl_bluesky", "torch", "numpy", "pyrump")}
     about = {
         "recipe": asdict(recipe),
-        "spectra_s": middle - began,
-        "training_s": end - middle,
+        "spectra_s": drawing_s,
+        "training_s": trained.seconds,
         "machine": f"{platform.machine()}, {where.device}",
         "software": software,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +71,19 @@ class Mixture:
 
     def negative_log_density(self, z: Tensor) -> Tensor:
         """-ln p(z) [b] of coordinates [b, p]."""
-        u = (self.factor() @ (z[:, None] - self.mean)[..., None])[..., 0]
+        off = z[:, None] - self.mean
+        column, row = _triangle(z.shape[1], off.dtype, off.device)
+        u = torch.exp(self.log_scale) * (off + (self.lower * (off @ column)) @ row)  # U off, without making U
         each = self.log_weight + self.log_scale.sum(-1) - 0.5 * (u * u).sum(-1) - 0.5 * z.shape[1] * LOG_2_PI
         return -torch.logsumexp(each, 1)
+
+
+@lru_cache(maxsize=8)
+def _triangle(p: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What picks of a vector the factors of a strictly lower triangle's entries [p, entry], and adds up rows [entry, p]."""
+    rows, columns = torch.tril_indices(p, p, -1, device=device)
+    unit = torch.eye(p, dtype=dtype, device=device)
+    return unit[:, columns].contiguous(), unit[rows].contiguous()
 
 
 class Block(nn.Module):

@@ -1,7 +1,7 @@
 """From a spectrum to an answer: network, fit from where it points, goodness of the fit; accepted, or handed to a person.
 
-How strange a spectrum is says the deviance that is left after the fit, which may move everything that the system does not
-know exactly: an element or a calibration that the system does not hold cannot hide in it.
+The fit may move everything that the system does not know exactly. How strange a spectrum is says what is left then: the
+deviance, which anything may raise, and scores for what could be missing (`rbs_fit.suspects`), which see less of it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sdl_bluesky.inference.rbs_fit import FitResult, fit
-from sdl_bluesky.inference.rbs_fit.goodness import expected_deviance
+from sdl_bluesky.inference.rbs_fit import FitResult, Suspects, fit, suspects
+from sdl_bluesky.inference.rbs_fit.goodness import excess
 from sdl_bluesky.inference.rbs_mdn.model import Model
 from sdl_bluesky.inference.rbs_mdn.posterior import Posterior
 from sdl_bluesky.physics.geometry import Array
@@ -21,7 +21,7 @@ from sdl_bluesky.physics.rbs.setup import Setup
 
 RESTARTS = 6
 STRANGE = 4.0
-"""Standard deviations of the deviance from which on a spectrum is not of this world."""
+"""Standard deviations from which on a spectrum is not of this world."""
 FAR = 4.0
 """Distance of network and fit, in standard deviations of the network, from which on a person should look."""
 
@@ -33,7 +33,8 @@ class Answer:
     Attributes:
         posterior: of the network.
         fit: from its most probable values.
-        strangeness: deviance after the fit less what it should be, in standard deviations [b].
+        excess: deviance after the fit less what it should be, in standard deviations [b].
+        suspects: what the system may lack.
         distance: largest difference of network and fit among the densities, in the network's standard deviations [b].
         accepted: whether the fit describes the spectrum, and nothing is strange [b].
         reasons: why it is handed to a person; empty if it is not.
@@ -41,10 +42,16 @@ class Answer:
 
     posterior: Posterior
     fit: FitResult
-    strangeness: Array
+    excess: Array
+    suspects: Suspects
     distance: Array
     accepted: NDArray[np.bool_]
     reasons: tuple[tuple[str, ...], ...]
+
+    @property
+    def strangeness(self) -> Array:
+        """Standard deviations of the deviance or of the worst suspect, whichever are more [b]."""
+        return np.maximum(self.excess, self.suspects.worst)
 
 
 def answer(
@@ -70,12 +77,11 @@ def answer(
     spectra = np.asarray(counts, dtype=float)
     posterior = model.predict(spectra, fluence)
     found = fit_from(model, posterior, spectra, fluence, restarts=restarts, progress=progress)
-    strange = strangeness(found)
-    d = model.system.densities
-    z = model.system.coordinates(found.values)
-    distance = np.max(np.abs(z - posterior.modes[:, 0])[:, :d] / posterior.std_z[:, :d], axis=1)
-    reasons = tuple(_reasons(found, strange, distance, k) for k in range(len(spectra)))
-    return Answer(posterior, found, strange, distance, np.array([not k for k in reasons]), reasons)
+    over = excess(found.deviance, found.problem.expected(found.values, np.arange(len(spectra))))
+    missing = suspects(found)
+    distance = _distance(posterior, found)
+    reasons = tuple(_reasons(found, over, missing, distance, k) for k in range(len(spectra)))
+    return Answer(posterior, found, over, missing, distance, np.array([not k for k in reasons]), reasons)
 
 
 def fit_from(
@@ -110,19 +116,19 @@ def setup_at(model: Model, fluence: float) -> Setup:
     return replace(model.system.setup, fluence_ions=model.system.setup.fluence_ions * fluence)
 
 
-def strangeness(found: FitResult) -> Array:
-    """Deviance less its expectation, in standard deviations [b]."""
-    rows = np.arange(len(found.values))
-    mean, variance = expected_deviance(found.problem.expected(found.values, rows))
-    return (found.deviance - mean) / np.sqrt(variance)
+def _distance(posterior: Posterior, found: FitResult) -> Array:
+    """Of densities, not of coordinates, which run away at the ends of the box [b]."""
+    d = posterior.system.densities
+    return np.max((np.abs(found.values - posterior.mean) / posterior.std)[:, :d], axis=1)
 
 
-def _reasons(found: FitResult, strange: Array, distance: Array, row: int) -> tuple[str, ...]:
+def _reasons(found: FitResult, over: Array, missing: Suspects, distance: Array, row: int) -> tuple[str, ...]:
     told = []
-    if strange[row] > STRANGE:
+    if max(over[row], missing.worst[row]) > STRANGE:
         told.append(
-            f"the spectrum is not of this system (deviance {strange[row]:.1f} standard deviations over what counting "
-            "gives): look for another element, another substrate, the calibration, pile-up"
+            f"the spectrum is not of this system (deviance {over[row]:.1f} standard deviations over what counting gives): "
+            "look for another element, another substrate, the calibration, pile-up; in first order it is most like "
+            f"{missing.words(row)}, standard deviations in brackets"
         )
     elif not found.accepted[row]:
         told.append(f"the fit does not describe the spectrum: chi2 {found.chi2[row]:.0f} over {found.limit:.0f}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,6 +68,33 @@ Tell = Callable[[int, float], None]
 """Called with the number of steps done and the running mean of the loss."""
 
 
+class Trained(NamedTuple):
+    """What a training has made.
+
+    Attributes:
+        network: ready to be asked.
+        seconds: that it took; of one that was interrupted, those of all its parts.
+    """
+
+    network: Network
+    seconds: float
+
+
+@dataclass
+class _Progress:
+    """How far a training is.
+
+    Attributes:
+        step: steps done.
+        loss: running mean.
+        seconds: spent, in all parts.
+    """
+
+    step: int = 0
+    loss: float = math.nan
+    seconds: float = 0.0
+
+
 def train(
     features: Features,
     examples: Examples,
@@ -76,8 +104,8 @@ def train(
     every: int = 2000,
     tell: Tell = lambda step, loss: None,
     device: str = "cpu",
-) -> Network:
-    """A trained network.
+) -> Trained:
+    """Train a network.
 
     Args:
         features: how counts become inputs.
@@ -98,30 +126,30 @@ def train(
     shape = Shape(features.size, features.system.size, recipe.width, recipe.blocks, recipe.components)
     network = Network(shape).to(device)
     optimiser = torch.optim.AdamW(_groups(network, recipe.decay), lr=recipe.rate, betas=(0.9, 0.99), fused=True)
-    done, loss = 0, float("nan")
+    at = _Progress()
     if checkpoint is not None and checkpoint.exists():
-        done, loss = _restore(checkpoint, recipe, features, network, optimiser)
+        at = _restore(checkpoint, recipe, features, network, optimiser)
+    restored, since = at.step, time.perf_counter() - at.seconds
     batches = _Batches(features, examples, recipe)
     short = short_numbers(device)
     network.train()
-    step = done
     try:
-        while step < recipe.steps:
+        while at.step < recipe.steps:
             for group in optimiser.param_groups:
-                group["lr"] = rate_at((step + 1) / recipe.steps, recipe.rate)
-            value = _step(network, optimiser, [k.to(device) for k in batches.at(step)], device, short)
-            loss = value if math.isnan(loss) else FIRST_LOSSES * loss + (1.0 - FIRST_LOSSES) * value
-            step += 1
-            if not math.isfinite(loss):
-                raise OutOfRange(f"step {step}: the loss is no number: take a smaller rate than {recipe.rate:g}")
-            tell(step, loss)
-            if checkpoint is not None and step % every == 0:
-                _save(checkpoint, recipe, features, network, optimiser, step, loss)
+                group["lr"] = rate_at((at.step + 1) / recipe.steps, recipe.rate)
+            value = _step(network, optimiser, [k.to(device) for k in batches.at(at.step)], device, short)
+            at.loss = value if math.isnan(at.loss) else FIRST_LOSSES * at.loss + (1.0 - FIRST_LOSSES) * value
+            at.step, at.seconds = at.step + 1, time.perf_counter() - since
+            if not math.isfinite(at.loss):
+                raise OutOfRange(f"step {at.step}: the loss is no number: take a smaller rate than {recipe.rate:g}")
+            tell(at.step, at.loss)
+            if checkpoint is not None and at.step % every == 0:
+                _save(checkpoint, recipe, features, network, optimiser, at)
     except KeyboardInterrupt:
-        if checkpoint is not None and step > done:
-            _save(checkpoint, recipe, features, network, optimiser, step, loss)
+        if checkpoint is not None and at.step > restored:
+            _save(checkpoint, recipe, features, network, optimiser, at)
         raise
-    return network.eval()
+    return Trained(network.eval(), at.seconds)
 
 
 def _step(
@@ -152,8 +180,11 @@ def rate_at(part: float, largest: float) -> float:
 
 
 def counted(expected: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Counts [...] of expected counts; where there are many, the root of a count gets a normal error, which is quicker."""
-    roots = np.sqrt(expected + 0.375, dtype=np.float32) + 0.5 * rng.standard_normal(expected.shape, dtype=np.float32)
+    """Counts [...] of expected counts; where there are many, the root of a count gets a normal error, which is quicker.
+
+    The mean of (sqrt(e + 1/8) + N(0, 1/4))^2 - 3/8 is e, its variance e + 1/4.
+    """
+    roots = np.sqrt(expected + 0.125, dtype=np.float32) + 0.5 * rng.standard_normal(expected.shape, dtype=np.float32)
     counts = np.maximum(roots, 0.0) ** 2 - 0.375
     few = expected < POISSON_BELOW
     counts[few] = rng.poisson(expected[few])
@@ -199,22 +230,21 @@ def _save(
     features: Features,
     network: Network,
     optimiser: torch.optim.Optimizer,
-    step: int,
-    loss: float,
+    progress: _Progress,
 ) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(f".{os.getpid()}.tmp")
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "loss": loss}
+    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "progress": asdict(progress)}
     torch.save({**state, "about": _about(recipe, features)}, new)
     new.replace(file)
 
 
 def _restore(
     file: Path, recipe: Recipe, features: Features, network: Network, optimiser: torch.optim.Optimizer
-) -> tuple[int, float]:
+) -> _Progress:
     try:
         state = torch.load(file, weights_only=True)
-        about, step, loss = state["about"], int(state["step"]), float(state["loss"])
+        about, progress = state["about"], _Progress(**state["progress"])
         if about != _about(recipe, features):
             raise DataFileError(file, "this state belongs to a training with another recipe or system: remove it")
         network.load_state_dict(state["network"])
@@ -223,4 +253,4 @@ def _restore(
         raise
     except Exception as fault:  # torch tells a damaged file by half a dozen types
         raise DataFileError(file, f"no state of a training can be read from it ({fault}): remove it") from fault
-    return step, loss
+    return progress

@@ -7,7 +7,7 @@ import math
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdl_bluesky.data.export import hdf
@@ -35,7 +35,6 @@ def through_a_file(values):
 
 
 @given(COLUMN | ONE_KIND.flatmap(st.lists))
-@settings(deadline=None)
 def test_any_column_comes_back_as_it_was(values):
     assert told(values_of(column_of(values))) == told(values)
     assert told(through_a_file(values)) == told(values)

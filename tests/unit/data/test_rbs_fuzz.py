@@ -121,7 +121,7 @@ def meets(reader: Callable[[Path], None], path: Path, data: bytes) -> str:
 def test_mutations_of_valid_files(reader, valid, tmp_path):
     seen: list[str] = []
 
-    @settings(max_examples=MUTATED, deadline=None, suppress_health_check=NO_LIMITS, database=None)
+    @settings(max_examples=MUTATED, suppress_health_check=NO_LIMITS, database=None)
     @given(st.sampled_from(valid), SEED)
     def meet(data, seed):
         seen.extend(meets(reader, tmp_path / "file", one) for one in mutations(data, seed))
@@ -137,7 +137,7 @@ def test_mutations_of_valid_files(reader, valid, tmp_path):
 def test_random_bytes_and_text(reader, valid, tmp_path):
     seen: list[str] = []
 
-    @settings(max_examples=RANDOM, deadline=None, suppress_health_check=NO_LIMITS, database=None)
+    @settings(max_examples=RANDOM, suppress_health_check=NO_LIMITS, database=None)
     @given(SEED)
     def meet(seed):
         seen.extend(meets(reader, tmp_path / "file", one) for one in anything(seed))

@@ -54,7 +54,7 @@ def test_a_gauge_that_drifts_acts_through_the_slope_in_pressure():
     np.testing.assert_allclose(std / mean, 0.5 * 0.04, rtol=1e-6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(st.floats(0.0, 10.0), st.floats(0.0, 10.0), st.floats(0.0, 100.0))
 def test_errors_grow_with_age_and_shrink_with_readings(first, more, days):
     model = AgedRate(learned(), POWER, PRESSURE)

@@ -127,7 +127,7 @@ def test_brackets_that_disagree_make_it_less_sharp() -> None:
     assert apart.safe_pressure([40.0], 0.995)[0] > 3.6
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(st.floats(10.0, 100.0), st.floats(1.0, 6.0)), max_size=4),
     st.lists(st.tuples(st.floats(10.0, 100.0), st.floats(3.0, 20.0)), max_size=6),

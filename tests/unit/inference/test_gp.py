@@ -172,7 +172,7 @@ def test_believing_keeps_the_mean_and_takes_variance():
 
 
 @given(st.floats(1e-2, 1e2))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_a_change_of_the_outcomes_unit_changes_nothing_else(k):
     x, y = readings()
     for model in (FullyBayesianGP, PowerScaledGP):

@@ -51,7 +51,7 @@ def test_monotone_and_continuous_to_1e14(ratio, angle):
     assert jump.max() < 1e-4
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.floats(0.0, 40.0), st.floats(0.0, math.pi), st.floats(-1.0, 1.0), st.sampled_from([0.01, 0.1, 0.5, 0.9]))
 def test_the_quantile_has_its_probability_by_an_integral_in_other_coordinates(length, angle, log_ratio, p):
     m, s = length * np.array([math.cos(angle), math.sin(angle)]), np.array([1.0, 10.0**log_ratio])

@@ -45,7 +45,7 @@ def test_unknown_likelihood():
         likelihood("gauss")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10**6), st.integers(1, 8))
 def test_a_step_is_the_best_one_in_the_box(seed, p):
     rng = np.random.default_rng(seed)

@@ -79,7 +79,7 @@ def make_published(
     examples = measure(system, schedule.spectra, schedule.seed)
     known = measure(system, schedule.validation, _VALIDATION_SEED + schedule.seed)
     scaling = scaling_of(examples.counts, examples.densities)
-    middle = time.perf_counter()
+    drawing_s = time.perf_counter() - began
 
     def pairs(counts: Any, densities: Any) -> Pairs:
         return torch.from_numpy(scaling.inputs(counts)), torch.from_numpy(scaling.targets(densities))
@@ -87,9 +87,9 @@ def make_published(
     torch.manual_seed(schedule.seed)
     network = PublishedNetwork(layout, scaling.size, system.densities)
     training, validation = (pairs(k.counts, k.densities) for k in (examples, known))
-    losses = train(network, training, validation, schedule, checkpoint=checkpoint, tell=tell, device=device)
-    spent = {"spectra_s": middle - began, "training_s": time.perf_counter() - middle, "device": device}
-    return Published(system, scaling, network.cpu(), {"schedule": asdict(schedule), "losses": losses, **spent})
+    end = train(network, training, validation, schedule, checkpoint=checkpoint, tell=tell, device=device)
+    spent = {"spectra_s": drawing_s, "training_s": end.seconds, "device": device}
+    return Published(system, scaling, network.cpu(), {"schedule": asdict(schedule), "losses": end.losses, **spent})
 
 
 def save_published(published: Published, file: Path) -> None:

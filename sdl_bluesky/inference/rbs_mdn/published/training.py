@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,6 +70,7 @@ class Progress:
         stale: epochs of this step without a better loss.
         best: least loss of the validation.
         losses: of the validation, after each epoch.
+        seconds: spent, in all parts of a training that was interrupted.
     """
 
     step: int = 0
@@ -76,6 +78,7 @@ class Progress:
     stale: int = 0
     best: float = math.inf
     losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def train(
@@ -87,7 +90,7 @@ def train(
     checkpoint: Path | None = None,
     tell: Tell = lambda epoch, loss: None,
     device: str = "cpu",
-) -> list[float]:
+) -> Progress:
     """Train a network in place; it ends with the weights of the least validation loss.
 
     Args:
@@ -100,7 +103,7 @@ def train(
         device: "cpu" or "cuda".
 
     Returns:
-        The loss of the validation after each epoch.
+        Where it has ended: losses, and the seconds of all parts of it.
 
     Raises:
         OutOfRange: the loss is no number.
@@ -113,6 +116,7 @@ def train(
     optimiser = _optimiser(network, schedule, 0)
     if checkpoint is not None and checkpoint.exists():
         place, best, optimiser = _restore(checkpoint, network, schedule)
+    since = time.perf_counter() - place.seconds
     while place.step < len(schedule.rates):
         if place.epoch == schedule.epochs or place.stale >= schedule.patience:
             place.step, place.epoch, place.stale = place.step + 1, 0, 0
@@ -134,11 +138,12 @@ def train(
         place.stale += 1
         if loss < place.best:
             place.best, place.stale, best = loss, 0, copy.deepcopy(network.state_dict())
+        place.seconds = time.perf_counter() - since
         tell(len(place.losses), loss)
         if checkpoint is not None:
             _save(checkpoint, network, schedule, place, best, optimiser)
     network.eval()
-    return place.losses
+    return place
 
 
 def _loss(network: PublishedNetwork, x: Tensor, y: Tensor) -> float:

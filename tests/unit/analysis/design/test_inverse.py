@@ -39,7 +39,7 @@ def test_two_alike_sources_of_two_isotopically_equal_targets_run_at_equal_power(
     assert (u["left"] + u["right"]) / sum(u.values()) == pytest.approx(0.5, abs=1e-3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(wanted=st.floats(0.25, 0.75), strength=st.floats(0.4, 1.4))
 def test_the_film_made_by_the_true_law_is_what_was_asked_for(wanted: float, strength: float) -> None:
     laws = Laws({"cu": Law("Cu", strength), "sn": Law("Sn", 0.9)}, samples=200)

@@ -56,7 +56,7 @@ def test_a_calibration_error_that_all_sensors_share_cancels():
     np.testing.assert_allclose(make(both).fraction, make([a, b]).fraction, atol=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.01, 100.0), st.integers(0, 3))
 def test_the_unit_of_the_rates_does_not_matter(factor, seed):
     sources = [rates(0, 5e4, 1.8), rates(1, 6e4, 1.5)]

@@ -68,7 +68,7 @@ def joint(design, data):
     return mean[place].reshape(shape), cov[np.ix_(place, place)].reshape(*shape, *shape), mean[[fluence, stopping]], cov
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 5))
 def test_pooled_is_the_joint_fit(seed, count):
     design, data = world(seed, count)
