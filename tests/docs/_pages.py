@@ -89,7 +89,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**clean, "PATH": f"{programs}{os.pathsep}{clean.get('PATH', '')}", "COLUMNS": "120", **more}
 
 
-def run_page(page: Page, folder: Path, environment: dict[str, str], timeout_s: float = 200.0) -> str:
+def run_page(page: Page, folder: Path, environment: dict[str, str], timeout_s: float = 400.0) -> str:
     """Run the examples of a page in a folder; returns what they printed.
 
     Raises:

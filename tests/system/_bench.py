@@ -14,23 +14,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from sdl_bluesky.session.epics_env import free_port
 
 PREFIX = f"SIM{os.getpid()}:"
-RECONNECTED_WITHIN_S = 30.0
+RECONNECTED_WITHIN_S = 60.0
 """A client that lost its server searches for each channel at intervals that grow."""
+ANSWERED_WITHIN_S = 30.0
+STALL_S = 2.0
+"""A loaded machine may let any process stand still for so long: limits by the clock on the wall allow for it once."""
 
 
-def poll(condition: Callable[[], Any], timeout_s: float = 10.0) -> float:
-    """Wait until the condition holds; seconds it took."""
-    start = time.monotonic()
+def own_port(taken: Sequence[int] = ()) -> int:
+    """A free port of this pytest worker: nobody else looks for ports there, so it stays free while no server has it."""
+    first = 10000 + 500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10)
+    return free_port(taken=taken, among=range(first, first + 500))
+
+
+def poll(condition: Callable[[], Any], timeout_s: float = 30.0) -> float:
+    """Wait until the condition holds; seconds it took. Only a look that began after the limit says that it does not."""
+    start = looked = time.monotonic()
     while not condition():
-        assert time.monotonic() - start < timeout_s, f"not within {timeout_s} s"
+        assert looked - start < timeout_s, f"not within {timeout_s} s"
         time.sleep(0.02)
+        looked = time.monotonic()
     return time.monotonic() - start
 
 
@@ -48,7 +58,7 @@ class Bench:
         self.config = folder / "config.json"
         self.config.write_text(json.dumps(config))
         self.instrument = instrument
-        self.port = free_port()
+        self.port = own_port()
         loopback = dict.fromkeys(
             ("EPICS_CAS_INTF_ADDR_LIST", "EPICS_CAS_BEACON_ADDR_LIST", "EPICS_CA_ADDR_LIST"), "127.0.0.1"
         )
@@ -56,7 +66,7 @@ class Bench:
             **{k: v for k, v in os.environ.items() if not k.startswith("EPICS_")},
             **loopback,
             "EPICS_CA_SERVER_PORT": str(self.port),
-            "EPICS_CA_REPEATER_PORT": str(free_port()),
+            "EPICS_CA_REPEATER_PORT": str(own_port([self.port])),
             "EPICS_CA_AUTO_ADDR_LIST": "NO",
             "EPICS_CA_CONN_TMO": "5",
         }
@@ -96,15 +106,17 @@ class Bench:
         self.ioc.send_signal(number)
 
     def kill(self) -> None:
+        """SIGKILL; the client has noticed it."""
         self.signal(signal.SIGKILL)
         assert self.ioc is not None
-        self.ioc.wait(10)
+        self.ioc.wait(30)
+        poll(lambda: not self.ask("connected", PREFIX + "SIM:TIME"))
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.signal(signal.SIGTERM)
         assert self.ioc is not None
-        return self.ioc.wait(10)
+        return self.ioc.wait(60)
 
     def close(self) -> None:
         for process in (self.client, self.ioc):
@@ -130,6 +142,20 @@ class Bench:
 
     def beat(self, alive: bool) -> None:
         self.ask("beat", PREFIX + "HEARTBEAT", alive)
+
+    def published(self) -> None:
+        """Wait for the end of a publication that began after this moment.
+
+        A publication writes one record after the other, IOC:BEAT among the last: who reads two of them may read one of
+        this publication and one of that before. Afterwards every record shows what was done before.
+        """
+        seen = self.get("IOC:BEAT")
+        poll(lambda: self.get("IOC:BEAT") >= seen + 2)
+
+    def saved(self) -> dict[str, Any]:
+        """The state that the IOC has last written to the disk; it does so twice a second, or later on a loaded machine."""
+        found: dict[str, Any] = json.loads((self.folder / "state.json").read_text())
+        return found
 
 
 def is_alive(pid: int) -> bool:
@@ -158,9 +184,11 @@ def serve_requests() -> None:
 
     def put(name: str, value: Any) -> str:
         try:
-            pv(name).put(value, wait=True, timeout=3.0)
+            done = pv(name).put(value, wait=True, timeout=ANSWERED_WITHIN_S)
         except epics.ca.CASeverityException:
             return "refused"
+        if done is None or done < 0:
+            raise TimeoutError(f"the put to {name} was not processed")
         return "ok"
 
     def beat(name: str, alive: bool) -> None:
@@ -180,35 +208,45 @@ def serve_requests() -> None:
 
         threading.Thread(target=run, daemon=True).start()
 
-    def monitor(names: list[str], seconds: float) -> dict[str, list[tuple[float, float]]]:
+    def monitor(names: list[str], common: int) -> dict[str, list[tuple[float, float]]]:
+        """Updates as (time stamp, value), until so many time stamps are common to all: a client may miss some."""
         rows: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
 
         def seen(pvname: str, value: float, timestamp: float, **_: Any) -> None:
             rows[pvname].append((timestamp, value))
 
+        def enough() -> bool:
+            return len(set.intersection(*({stamp for stamp, _ in list(rows[name])} for name in names))) >= common
+
         callbacks = [(pv(name), pv(name).add_callback(seen)) for name in names]
-        time.sleep(seconds)
+        poll(enough, 60.0)
         for one, index in callbacks:
             one.remove_callback(index)
         return rows
 
-    def severity(name: str) -> int:
-        one = pv(name)
-        one.get_timevars()
-        return int(one.severity)
+    def stamped(name: str) -> dict[str, Any]:
+        found = pv(name).get_with_metadata(use_monitor=False, timeout=ANSWERED_WITHIN_S)
+        if found is None:
+            raise TimeoutError(f"{name} does not answer")
+        return dict(found)
 
     def get(name: str) -> Any:
-        value = pv(name).get(use_monitor=False, timeout=5.0)
+        value = stamped(name)["value"]
         return value.tolist() if hasattr(value, "tolist") else value
+
+    def time_and_value(name: str) -> tuple[float, Any]:
+        found = stamped(name)
+        return found["timestamp"], found["value"]
 
     operations: dict[str, Callable[..., Any]] = {
         "get": get,
         "connected": lambda name: epics.get_pv(name, connect=True, timeout=0.5).connected,
-        "units": lambda name: (pv(name).get_ctrlvars(timeout=5.0) or {}).get("units"),
+        "units": lambda name: (pv(name).get_ctrlvars(timeout=ANSWERED_WITHIN_S) or {}).get("units"),
         "put": put,
         "beat": beat,
         "monitor": monitor,
-        "severity": severity,
+        "severity": lambda name: int(stamped(name)["severity"]),
+        "time_and_value": time_and_value,
     }
     for line in sys.stdin:
         op, *args = json.loads(line)

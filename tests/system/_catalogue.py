@@ -9,10 +9,11 @@ from _facility import free_port, settings_of
 
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.server import TiledServer
-from sdl_bluesky.data.status import wait_until_written
+from sdl_bluesky.data.status import wait_until_caught_up, wait_until_written
 from sdl_bluesky.data.writer import start_writer
 
 KEY = "0123456789abcdef"
+ARRIVES_WITHIN_S = 60.0
 
 
 class Lab:
@@ -33,12 +34,15 @@ class Lab:
         return start_writer(self.log_dir, uri, KEY, self.folder / "writer.log")
 
     def wait(self, uid):
-        return wait_until_written(self.log_dir, self.client, uid, 15)
+        return wait_until_written(self.log_dir, self.client, uid, ARRIVES_WITHIN_S)
 
     def end(self):
-        """End both, and see that they ended well."""
-        self.writer.terminate()
-        status = self.writer.wait(20)
-        self.server.stop()
+        """End both, and see that they ended well: all that is in the log has arrived before the writer is told to end."""
+        try:
+            wait_until_caught_up(self.log_dir, self.client, ARRIVES_WITHIN_S)
+        finally:
+            self.writer.terminate()
+            status = self.writer.wait(60)
+            self.server.stop(60)
         assert status == 0, (self.folder / "writer.log").read_text()
         assert self.server.process.returncode == 0, (self.folder / "tiled" / "tiled.log").read_text()

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdl_bluesky.data.settings import TiledSettings
+from sdl_bluesky.session.epics_env import free_port
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 OWNER = "tiled"
 KINDS = ("sqlite", "postgresql")
 WATCH = """
@@ -63,11 +64,6 @@ def program(name: str, places: str = "") -> Path:
     return Path(found)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
 def nobody_special() -> dict[str, object]:
     """PostgreSQL refuses to run as root: the account under which it runs instead."""
     if os.geteuid() != 0:
@@ -90,7 +86,8 @@ def facility() -> Facility:
     initdb = [programs / "initdb", "-D", data, "-U", OWNER, "--auth=trust", "--no-sync", "--encoding=UTF8"]
     done = subprocess.run(initdb, cwd=folder, env=environment, capture_output=True, text=True, check=False, **account)
     assert done.returncode == 0, done.stdout + done.stderr
-    ports = free_port(), free_port()
+    first = free_port()  # below those of outgoing connections, which could take it before the server does
+    ports = first, free_port(taken=[first])
     settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
     postgres = [programs / "postgres", "-D", data, "-p", str(ports[0])]
     postgres += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -103,9 +100,11 @@ def facility() -> Facility:
     watch = [sys.executable, "-c", WATCH, str(folder), *(str(process.pid) for process in servers)]
     watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
     _await(("127.0.0.1", ports[1]), log)
+    assert servers[1].poll() is None, log.read_text()  # or somebody else answers there
     ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(ports[0])]
     deadline = time.monotonic() + READY_WITHIN_S
     while subprocess.run(ready, check=False).returncode != 0:
+        assert servers[0].poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
     return Facility(f"127.0.0.1:{ports[0]}", f"redis://127.0.0.1:{ports[1]}", programs, watcher)

@@ -21,6 +21,9 @@ from typing import Any
 import yaml
 from _twin import PORTS, _unused_ports
 
+ANSWERS_WITHIN_S = 10.0
+"""An IOC that stands still for a moment is not gone."""
+
 PRELUDE = """
 import logging, os, sys, threading, time
 logging.basicConfig(level=logging.WARNING)
@@ -34,7 +37,13 @@ say("SESSION")
 
 
 def lab_data(
-    port: int | str, *, speed: float = 20.0, seed: int = 0, faults: bool = True, **changes: Any
+    port: int | str,
+    *,
+    speed: float = 20.0,
+    seed: int = 0,
+    faults: bool = True,
+    heartbeat_timeout_s: float = 3.0,
+    **changes: Any,
 ) -> dict[str, Any]:
     """The shipped lab file as data, with another prefix, port and clock; without the reactor, if it is not in `changes`."""
     from sdl_bluesky.session.lab import default_lab_path
@@ -43,7 +52,7 @@ def lab_data(
     data["name"] = "test"
     data["prefix"] = f"L{secrets.token_hex(4).upper()}:"
     data["epics"]["port"] = port
-    data["twin"] |= {"speed": speed, "seed": seed, "faults": faults}
+    data["twin"] |= {"speed": speed, "seed": seed, "faults": faults, "heartbeat_timeout": f"{heartbeat_timeout_s:g} s"}
     data["chamber"]["measurement"] |= changes.pop("measurement", {})
     del data["mocvd"]
     return {**data, **changes}
@@ -85,7 +94,7 @@ class LabProcess:
             self.lines.put(line.rstrip("\n"))
         self.lines.put(None)
 
-    def expect(self, start: str, timeout_s: float = 60.0) -> str:
+    def expect(self, start: str, timeout_s: float = 120.0) -> str:
         """Wait for a line that begins so; returns the rest of it."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -116,30 +125,34 @@ class LabProcess:
         """Send a signal to a service."""
         os.kill(self.child(name), number)
 
-    def wait(self, timeout_s: float = 60.0) -> int:
+    def wait(self, timeout_s: float = 120.0) -> int:
         """Wait for the end of the process; its exit status."""
         return self.process.wait(timeout_s)
 
     def get(self, suffix: str) -> Any:
-        """The value of a record now, asked from the IOC."""
+        """The value of a record now, asked from the IOC; None if it does not answer."""
         import epics
 
-        pv = epics.get_pv(self.prefix + suffix, connect=True, timeout=5.0)
-        return pv.get(timeout=2.0, use_monitor=False)
+        pv = epics.get_pv(self.prefix + suffix, connect=True, timeout=ANSWERS_WITHIN_S)
+        return pv.get(timeout=ANSWERS_WITHIN_S, use_monitor=False)
 
     def put(self, suffix: str, value: Any) -> None:
         """Write a record as an independent client."""
         import epics
 
-        pv = epics.get_pv(self.prefix + suffix, connect=True, timeout=5.0)
-        pv.put(value, wait=True, timeout=5.0)
+        pv = epics.get_pv(self.prefix + suffix, connect=True, timeout=ANSWERS_WITHIN_S)
+        pv.put(value, wait=True, timeout=ANSWERS_WITHIN_S)
 
     def machine(self) -> dict[str, float]:
         """Shutters and powers of the machine now; {} if its IOC does not answer."""
         stubs = [source["pv"] for source in self.data["chamber"]["sources"].values()]
         names = [f"{s}{n}" for s in stubs for n in ("SHUTTER", "POWER")] + ["SUBSTRATE:SHUTTER"]
-        values = {name: self.get(name) for name in names}
-        return {} if any(v is None for v in values.values()) else {k: float(v) for k, v in values.items()}
+        values: dict[str, float] = {}
+        for name in names:
+            if (value := self.get(name)) is None:
+                return {}
+            values[name] = float(value)
+        return values
 
     def is_safe(self) -> bool:
         """Whether every shutter is closed and every power below 1 W."""
@@ -147,12 +160,13 @@ class LabProcess:
         return bool(state) and all(v < 1.0 for v in state.values())
 
     def seconds_until_safe(self, limit_s: float) -> float:
-        """Real seconds until the machine is safe."""
-        begin = time.monotonic()
+        """Real seconds until the machine is safe. Only a look that began after the limit says that it was not."""
+        begin = looked = time.monotonic()
         while not self.is_safe():
-            if time.monotonic() - begin > limit_s:
+            if looked - begin > limit_s:
                 raise AssertionError(f"not safe within {limit_s} s: {self.machine()}\n{self.story()}")
             time.sleep(0.05)
+            looked = time.monotonic()
         return time.monotonic() - begin
 
     def stop(self) -> None:
@@ -164,7 +178,7 @@ class LabProcess:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -14,6 +14,12 @@ from typing import Any
 
 from _terminal import Place, Terminal
 
+from sdl_bluesky.session.epics_env import free_port
+
+ANSWERS_WITHIN_S = 20.0
+"""A manager that stands still for a moment is not gone; the client's own patience is 2 s."""
+IDLE_WITHIN_S = 180.0
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -30,21 +36,21 @@ class Queue:
 
         uid = self.api.item_add(BPlan(*args, **kwargs))["item"]["item_uid"]
         self.api.queue_start()
-        self.api.wait_for_idle(timeout=90)
-        [item] = [item for item in self.api.history_get()["items"] if item["item_uid"] == uid]
+        self.api.wait_for_idle(timeout=IDLE_WITHIN_S)
+        [item] = [item for item in self.api.history_get(reload=True)["items"] if item["item_uid"] == uid]
         self.api.queue_clear()  # a failed item goes back to the front
         return item
 
 
 def free_ports(count: int) -> list[int]:
-    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
-        sockets = [first, second, third][:count]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports below those of outgoing connections, which could take them again before a server does."""
+    ports: list[int] = []
+    while len(ports) < count:
+        ports.append(free_port(taken=ports))
+    return ports
 
 
-def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
+def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
@@ -68,7 +74,7 @@ def running_redis(folder: Path) -> Iterator[int]:
         yield port
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 @contextmanager
@@ -82,12 +88,13 @@ def running_queue(place: Place, redis: int) -> Iterator[Queue]:
         *("--config", "startup/queue-server.yml", "--redis-addr", f"127.0.0.1:{redis}"),
         *("--zmq-control-addr", control, "--zmq-info-addr", info),
     )
-    api = REManagerAPI(zmq_control_addr=control, zmq_info_addr=info)
+    patience = {"timeout_recv": ANSWERS_WITHIN_S, "timeout_send": ANSWERS_WITHIN_S}
+    api = REManagerAPI(zmq_control_addr=control, zmq_info_addr=info, **patience)
     try:
-        wait_for("the manager", lambda: answers(api))
+        wait_for("the manager", lambda: answers(api), 120.0)
         api.environment_open()
-        api.wait_for_idle(timeout=90)
-        assert api.status()["worker_environment_exists"], manager.text
+        api.wait_for_idle(timeout=IDLE_WITHIN_S)
+        assert api.status(reload=True)["worker_environment_exists"], manager.text
         yield Queue(place, manager, api, control)
         api.send_request(method="manager_stop", params={"option": "safe_off"})
         manager.process.wait(60)
@@ -98,6 +105,6 @@ def running_queue(place: Place, redis: int) -> Iterator[Queue]:
 
 def answers(api: Any) -> bool:
     try:
-        return bool(api.status()["manager_state"] == "idle")
+        return bool(api.status(reload=True)["manager_state"] == "idle")
     except api.RequestTimeoutError:
         return False

@@ -18,6 +18,8 @@ from _lab import lab_data
 
 ROOT = Path(__file__).parents[2]
 SDL = (sys.executable, "-m", "sdl_bluesky.cli")
+STEADY = {"baseline": "300 s", "longest": "500 s"}
+"""Of measurements: an instrument that stands still for 2 s loses 200 s at this speed, and leaves rows enough."""
 
 
 class Place:
@@ -31,7 +33,7 @@ class Place:
     def __init__(self, tmp_path: Path, **changes: Any) -> None:
         self.folder, share = tmp_path / "clone", tmp_path / "share"
         shutil.copytree(ROOT / "startup", self.folder / "startup")
-        self.data = lab_data("auto", speed=100.0, **changes)
+        self.data = lab_data("auto", speed=100.0, heartbeat_timeout_s=10.0, **changes)
         (self.folder / "startup" / "lab.yml").write_text(yaml.safe_dump(self.data, sort_keys=False))
         self.home = share / "sdl_bluesky" / str(self.data["name"])
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("EPICS_", "TILED_", "SDL_", "QSERVER_"))}
@@ -57,7 +59,7 @@ class Place:
             input=typed or "",
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
 
@@ -81,7 +83,7 @@ class Place:
 
         return from_uri(self.services()["tiled_uri"], api_key=(self.home / "tiled" / "api-key").read_text().strip())
 
-    def wait_for_run(self, uid: str, timeout_s: float = 30.0) -> Any:
+    def wait_for_run(self, uid: str, timeout_s: float = 60.0) -> Any:
         """The run, once it is complete in the catalogue."""
         client = self.client()
         deadline = time.monotonic() + timeout_s
@@ -114,18 +116,18 @@ class Terminal:
         for line in self.process.stdout:
             self.text += line
 
-    def expect(self, words: str, timeout_s: float = 90.0) -> None:
+    def expect(self, words: str, timeout_s: float = 120.0) -> None:
         """Wait until the command has said this."""
         deadline = time.monotonic() + timeout_s
         while words not in self.text:
             ended = self.process.poll() is not None
             if ended:
-                self._reader.join(5)
+                self._reader.join(30)
             if words not in self.text and (ended or time.monotonic() > deadline):
                 raise AssertionError(f"{words!r} was not said:\n{self.text}")
             time.sleep(0.02)
 
-    def end(self, number: int = signal.SIGINT, timeout_s: float = 60.0) -> int:
+    def end(self, number: int = signal.SIGINT, timeout_s: float = 120.0) -> int:
         """Send a signal to the process group, as a terminal does for Ctrl-C; the exit status."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
@@ -135,7 +137,7 @@ class Terminal:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
                 raise
-        self._reader.join(5)
+        self._reader.join(30)
         return self.process.returncode
 
 
@@ -154,7 +156,7 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def alive(pids: set[int], within_s: float = 5.0) -> set[int]:
+def alive(pids: set[int], within_s: float = 30.0) -> set[int]:
     """Which of these processes still run after a moment of grace (zombies do not)."""
     deadline = time.monotonic() + within_s
     while left := {pid for pid in pids if _state(pid) not in ("", "Z")}:

@@ -19,24 +19,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import cos, radians, sin
 from pathlib import Path
 from typing import Any
 
-from sdl_bluesky.session.epics_env import free_port
+from _bench import ANSWERED_WITHIN_S, own_port
 
 log = logging.getLogger(__name__)
 
 PORTS_RESERVED = 12
-READY_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 60.0
 
 
 def _reserve(count: int) -> list[int]:
     ports: list[int] = []
     while len(ports) < count:
-        port = free_port()
-        if port not in ports:
-            ports.append(port)
+        ports.append(own_port(ports))
     return ports
 
 
@@ -44,7 +43,7 @@ PORTS = _reserve(PORTS_RESERVED)
 CLIENT_ENV = {
     "EPICS_CA_ADDR_LIST": " ".join(f"127.0.0.1:{port}" for port in PORTS),
     "EPICS_CA_AUTO_ADDR_LIST": "NO",
-    "EPICS_CA_REPEATER_PORT": str(free_port()),
+    "EPICS_CA_REPEATER_PORT": str(own_port(PORTS)),
 }
 os.environ.update(CLIENT_ENV)
 _unused_ports = list(PORTS)
@@ -104,7 +103,8 @@ class Twin:
 
     `with Twin(tmp_path, speed=100) as twin:` starts it and waits for READY; `twin.prefix` and `twin.chamber_spec()`
     make the devices. `hang()` and `wake()` stop and continue the process (SIGSTOP, SIGCONT), `kill()` is SIGKILL,
-    `restart()` starts it again with the same prefix, port and state file.
+    `restart()` starts it again with the same prefix, port and state file. Its watchdog is patient, so that a client that
+    stands still for a moment trips nothing: a test of the watchdog gives another `heartbeat_timeout_s`.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Twin:
         speed: float = 100.0,
         seed: int = 0,
         faults: bool = True,
-        heartbeat_timeout_s: float = 3.0,
+        heartbeat_timeout_s: float = 15.0,
         sources: Sequence[dict[str, Any]] | None = None,
         sensors: Sequence[dict[str, Any]] | None = None,
         physics: dict[str, Any] | None = None,
@@ -205,7 +205,7 @@ class Twin:
         """SIGKILL, and wait until the process is gone."""
         self._signal(signal.SIGKILL)
         if self.process is not None:
-            self.process.wait(10)
+            self.process.wait(30)
 
     def restart(self) -> Twin:
         """Kill (if it still runs) and start again: same prefix, same port, same state file."""
@@ -218,33 +218,41 @@ class Twin:
             self.wake()
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
         if self.port not in _unused_ports:
             _unused_ports.append(self.port)
 
-    def put(self, suffix: str, value: Any, timeout_s: float = 5.0) -> None:
+    def put(self, suffix: str, value: Any, timeout_s: float = ANSWERED_WITHIN_S) -> None:
         """Put a PV of this chamber as an independent client would (`twin.put("SIM:FAULT:DOOR", 1)`)."""
-        import epics
+        done = self._pv(suffix, timeout_s).put(value, wait=True, timeout=timeout_s)
+        if done is None or done < 0:
+            raise TimeoutError(f"the put to {self.prefix}{suffix} was not processed")
 
-        pv = epics.get_pv(self.prefix + suffix, connect=True, timeout=timeout_s)
-        if not pv.wait_for_connection(timeout_s):
-            raise TimeoutError(f"{pv.pvname} does not answer")
-        pv.put(value, wait=True, timeout=timeout_s)
-
-    def get(self, suffix: str, timeout_s: float = 5.0) -> Any:
+    def get(self, suffix: str, timeout_s: float = ANSWERED_WITHIN_S) -> Any:
         """The value of a PV, asked for from the IOC and not from a monitor."""
-        import epics
-
-        pv = epics.get_pv(self.prefix + suffix, connect=True, timeout=timeout_s)
+        pv = self._pv(suffix, timeout_s)
         value = pv.get(timeout=timeout_s, use_monitor=False)
         if value is None:
             raise TimeoutError(f"{pv.pvname} does not answer")
         return value
 
+    def _pv(self, suffix: str, timeout_s: float) -> Any:
+        import epics
+
+        pv = epics.get_pv(self.prefix + suffix, connect=True, timeout=timeout_s)
+        if not pv.wait_for_connection(timeout_s):
+            raise TimeoutError(f"{pv.pvname} does not answer")
+        return pv
+
+    def published(self) -> None:
+        """Wait for the end of a publication that began after this moment; see `_bench.Bench.published`."""
+        seen = self.get("IOC:BEAT")
+        wait_until(lambda: self.get("IOC:BEAT") >= seen + 2, 60.0, "two publications")
+
     def chamber_spec(self, **changes: Any) -> Any:
-        """The ChamberSpec (sdl_bluesky.devices) that belongs to this chamber."""
+        """The ChamberSpec (sdl_bluesky.devices) that belongs to this chamber; its IOC may stand still for a moment."""
         from sdl_bluesky.devices import ChamberSpec, QCMSpec, SourceSpec
 
         return ChamberSpec(
@@ -269,15 +277,32 @@ class Twin:
                 )
                 for q in self.sensors
             ),
-            **changes,
+            **{"stale_after_s": 8.0, **changes},
         )
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str = "the condition") -> float:
-    """Poll until a condition holds; returns the seconds it took, fails with what it was waiting for."""
-    start = time.monotonic()
+    """Poll until a condition holds; returns the seconds it took, fails with what it was waiting for.
+
+    Only a look that began after the limit says that the condition does not hold.
+    """
+    start = looked = time.monotonic()
     while not condition():
-        if time.monotonic() - start > timeout_s:
+        if looked - start > timeout_s:
             raise AssertionError(f"{what} did not come true within {timeout_s} s")
         time.sleep(0.02)
+        looked = time.monotonic()
     return time.monotonic() - start
+
+
+def meanwhile(condition: Callable[[], bool], act: Callable[[], None], what: str) -> Callable[[], None]:
+    """Do something in another thread once a condition holds; the returned function waits, and raises what was raised."""
+
+    def run() -> None:
+        wait_until(condition, 120.0, what)
+        act()
+
+    pool = ThreadPoolExecutor(1)
+    found = pool.submit(run)
+    pool.shutdown(wait=False)
+    return lambda: found.result(240.0)

@@ -30,9 +30,10 @@ from sdl_bluesky.data.writer import start_writer
 from sdl_bluesky.demo.report import write_report
 from sdl_bluesky.errors import CatalogueError, WeakSignal
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 KEY = "0123456789abcdef"
+WITHIN_S = 120.0
 _spec = importlib.util.spec_from_file_location(
     "ring_lab_system", Path(__file__).parents[1] / "unit" / "analysis" / "ring_lab.py"
 )
@@ -180,10 +181,10 @@ class Lab:
         self.RE.subscribe(self.analysis)
 
     def close(self):
-        self.analysis.close(30)
+        self.analysis.close(WITHIN_S)
         self.log.close()
         self.writer.terminate()
-        self.writer.wait(20)
+        self.writer.wait(60)
         self.server.stop()
 
 
@@ -198,7 +199,7 @@ def lab(tmp_path_factory):
 def done(lab):
     uids = {}
     lab.RE(campaign(lab.RE, uids))
-    assert lab.analysis.wait(120)
+    assert lab.analysis.wait(240)
     return uids
 
 
@@ -293,7 +294,7 @@ def run_one(lab, plan):
         lab.RE(plan)
     finally:
         lab.RE.unsubscribe(token)
-        wait_until_written(lab.log_dir, lab.client, uids[0], 20)
+        wait_until_written(lab.log_dir, lab.client, uids[0], WITHIN_S)
     return uids[0]
 
 
@@ -315,7 +316,7 @@ def test_what_cannot_be_analysed_is_a_typed_error(lab, done):
         analyse_run(lab.client, uid)
     uid = run_one(lab, experiment("count", {"cu": 50.0}, 7.0, rng))
     assert analyse_run(lab.client, uid) == []
-    assert lab.analysis.wait(30)
+    assert lab.analysis.wait(WITHIN_S)
     assert len(lab.client["analysis"]) == before
     assert [type(k.error) for k in lab.analysis.findings] == [CatalogueError, CatalogueError, WeakSignal]
 
@@ -326,7 +327,8 @@ def test_a_broken_run_is_not_analysed(lab, done):
     with pytest.raises(RuntimeError, match="door"):
         lab.RE(experiment("measure_rate", {"cu": 50.0}, 7.0, np.random.default_rng(0), end=RuntimeError("door")))
     lab.RE.unsubscribe(token)
-    wait_until_written(lab.log_dir, lab.client, starts[0], 20)
+    wait_until_written(lab.log_dir, lab.client, starts[0], WITHIN_S)
+    assert lab.analysis.wait(WITHIN_S)
     with pytest.raises(CatalogueError, match="ended with 'fail'"):
         analyse_run(lab.client, starts[0])
     assert starts[0] not in lab.analysis.keys

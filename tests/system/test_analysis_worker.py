@@ -28,7 +28,7 @@ from sdl_bluesky.data.analysis import find_analyses, read_analysis, write_analys
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.log import DocumentLog
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 _spec = importlib.util.spec_from_file_location(
     "rbs_lab_system", Path(__file__).parents[1] / "unit" / "analysis" / "rbs" / "rbs_lab.py"
@@ -138,12 +138,16 @@ def half_written(lab: Lab) -> bool:
 
 
 def kill_while_it_writes(lab: Lab, one: Analysis) -> None:
-    """Stop it at a moment at which a result has begun and is not complete, look, and kill it."""
+    """Stop it at a moment at which a result has begun and is not complete, look again, and kill it.
+
+    What it had asked of the server before it was stopped may still be done; the second look comes after that.
+    """
     deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
         assert one.process.poll() is None, one.text
         if half_written(lab):
             one.process.send_signal(signal.SIGSTOP)
+            time.sleep(1.0)
             if half_written(lab):
                 one.process.kill()
                 one.process.wait()

@@ -18,10 +18,11 @@ import pytest
 import yaml
 from _lab import LabProcess, lab_data
 from _terminal import SDL, Terminal
-from _twin import wait_until
+from test_campaign import stop_in_mid_experiment
 
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, primary, start_of
 from sdl_bluesky.data.catalogue import connect, find_runs
+from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.plans.campaign import agent_of
 from sdl_bluesky.plans.recall import recall, replay
 from sdl_bluesky.session.campaigns import is_finished, list_campaigns
@@ -29,8 +30,9 @@ from sdl_bluesky.session.catalogue import open_catalogue
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-CAMPAIGN = {"schema": 1, "name": "alone", "sample": "alone", "seed": 5, "learn": {"cu": {"experiments": 6}}}
 DONE = 4
+STEPS = 6
+CAMPAIGN = {"schema": 1, "name": "alone", "sample": "alone", "seed": 5, "learn": {"cu": {"experiments": STEPS}}}
 CATALOGUE = ("catalog.db", "files", "tables.duckdb")
 """What the catalogue is made of in the folder `tiled` of a lab; not even its key is kept."""
 MAIN = "import sys; from sdl_bluesky.cli import main; sys.exit(main({!r}))"
@@ -44,10 +46,10 @@ def next_suggestion(client: Any) -> tuple[str, dict[str, Any]]:
     return listed.uid, point
 
 
-def wait_for_next_in_catalogue(lab: LabProcess) -> None:
-    """Wait until the catalogue knows that the next experiment has begun; what it does not know then is lost."""
+def wait_until_all_is_in_catalogue(lab: LabProcess) -> None:
+    """Wait until the catalogue knows all that the stopped process has written; what it does not know then is lost."""
     client = connect(lab.services()["tiled_uri"], (lab.home / "tiled" / "api-key").read_text().strip())
-    wait_until(lambda: bool(len(find_runs(client, step=DONE + 1))), 120.0, f"step {DONE + 1} in the catalogue")
+    wait_until_caught_up(lab.home / "log", client, 120.0)
 
 
 def lose_all_but_the_catalogue(home: Path) -> set[str]:
@@ -67,7 +69,8 @@ class Done:
         lost: files that were deleted.
         before, after: what a new agent proposed before and after that.
         chosen: start document of the experiment that the killed process had just begun.
-        rows: decisions by then.
+        made: how many decisions it had made by then.
+        rows: those.
         resumed: the command that went on.
     """
 
@@ -78,6 +81,7 @@ class Done:
     before: dict[str, Any]
     after: dict[str, Any]
     chosen: dict[str, Any]
+    made: int
     rows: list[dict[str, Any]]
     resumed: Terminal
 
@@ -87,14 +91,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("alone")
     file = folder / "campaign.yml"
     file.write_text(yaml.safe_dump(CAMPAIGN, sort_keys=False))
-    data = lab_data("auto", speed=200.0)
+    data = lab_data("auto", speed=200.0, heartbeat_timeout_s=10.0)
     with LabProcess(folder, MAIN.format(["campaign", "run", str(file)]), prelude="", data=data) as lab:
         for step in range(1, DONE + 1):
             lab.expect(f"{step:3d}  learn:cu", 120.0)
-        while lab.get("S1:SHUTTER") < 1.0:  # in the middle of the next one
-            pass
-        os.kill(lab.process.pid, signal.SIGSTOP)  # no further, but its services go on
-        wait_for_next_in_catalogue(lab)
+        made = stop_in_mid_experiment(lab)  # no further, but its services go on
+        assert DONE <= made < STEPS
+        wait_until_all_is_in_catalogue(lab)
         os.kill(lab.process.pid, signal.SIGKILL)
         lab.process.wait()
         with open_catalogue(None, lab.home) as client:  # waits for the end of the services
@@ -104,7 +107,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         with open_catalogue(None, lab.home) as client:
             _, after = next_suggestion(client)
             rows = decisions(client, campaign)
-            [begun] = find_runs(client, campaign=campaign, step=DONE + 1).values()
+            [begun] = find_runs(client, campaign=campaign, step=made + 1).values()
             chosen = start_of(begun)
         elsewhere = folder / "elsewhere"  # a lab file is what the machine is, not what was measured with it
         elsewhere.mkdir()
@@ -112,13 +115,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         resumed = Terminal((*SDL, "campaign", "resume", campaign[:8], "--lab", "machine.yml"), elsewhere, lab.env)
         resumed.process.wait(300)
         assert resumed.end() == 0, resumed.text
-        yield Done(lab, folder, campaign, lost, before, after, chosen, rows, resumed)
+        yield Done(lab, folder, campaign, lost, before, after, chosen, made, rows, resumed)
 
 
 def test_the_next_suggestion_needs_nothing_but_the_catalogue(done: Done) -> None:
     assert {"lab.yml", "services.json", "scan-id", "truth.json", "tiled/api-key"} <= done.lost
     assert {name.partition("/")[0] for name in done.lost} >= {"log", "twin"}
-    assert [row["step"] for row in done.rows] == list(range(1, DONE + 1))
+    assert [row["step"] for row in done.rows] == list(range(1, done.made + 1))
     assert done.rows[-1]["acquisition_name"] == "balm"
     assert done.chosen["suggestion_id"] == done.after["_id"] == done.before["_id"]
     for name in ("power", "pressure"):
@@ -127,21 +130,21 @@ def test_the_next_suggestion_needs_nothing_but_the_catalogue(done: Done) -> None
 
 
 def test_the_campaign_is_resumed_to_its_end_and_repeats_nothing(done: Done) -> None:
-    assert f"{DONE:3d}  learn:cu" not in done.resumed.text
+    assert f"{done.made:3d}  learn:cu" not in done.resumed.text
     assert f"campaign {done.campaign} is finished" in done.resumed.text
     with open_catalogue(None, done.lab.home) as client:
         chain = campaign_chain(client, done.campaign)
         assert is_finished(client, str(chain[-1].item["id"]))
         assert start_of(chain[1])["resumes"] == done.campaign
         whole = decisions(client, done.campaign)
-        assert json.dumps(whole[:DONE]) == json.dumps(done.rows)
-        assert [row["step"] for row in whole] == list(range(1, 7))
+        assert json.dumps(whole[: done.made]) == json.dumps(done.rows)
+        assert [row["step"] for row in whole] == list(range(1, STEPS + 1))
         assert {row["outcome"] for row in whole} == {"success"}
-        assert whole[DONE]["suggestion_id"] == done.before["_id"]
+        assert whole[done.made]["suggestion_id"] == done.before["_id"]
         for name in ("power", "pressure"):
-            assert whole[DONE]["inputs"][name] == pytest.approx(done.before[name], abs=1e-12)
+            assert whole[done.made]["inputs"][name] == pytest.approx(done.before[name], abs=1e-12)
         uids = [row["outcome_uid"] for row in whole]
-        assert len(set(uids)) == 6  # none twice
+        assert len(set(uids)) == STEPS  # none twice
         read = [primary(find_runs(client, uid=uid).values().first()) for uid in uids]
         assert [row["outcome_row"]["rate"] for row in whole] == [row["qcm1_rate"] for row in read]
         assert max(row.difference for row in replay(client, done.campaign)) <= 1e-12

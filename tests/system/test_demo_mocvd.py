@@ -17,7 +17,7 @@ from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth
 from sdl_bluesky.session.campaigns import replay_campaign
 from sdl_bluesky.session.catalogue import open_catalogue
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 CAMPAIGN = {
     "schema": 1,
@@ -53,12 +53,12 @@ class Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("growth")
-    data = lab_data(0, speed=400.0, seed=3, mocvd={"strain": "coherent"})
+    data = lab_data(0, speed=400.0, seed=3, heartbeat_timeout_s=10.0, mocvd={"strain": "coherent"})
     del data["rbs"]
     (folder / "growth.yml").write_text(yaml.safe_dump(CAMPAIGN))
     with LabProcess(folder, SCRIPT, data=data) as lab:
-        summary = json.loads(lab.expect("SUMMARY", 240.0))
-        assert lab.wait(60.0) == 0
+        summary = json.loads(lab.expect("SUMMARY", 480.0))
+        assert lab.wait() == 0, lab.story()
         yield Done(summary, lab)
 
 

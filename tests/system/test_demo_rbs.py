@@ -26,7 +26,7 @@ from sdl_bluesky.data.rbs.shipped import shipped_models
 from sdl_bluesky.errors import CatalogueError
 from sdl_bluesky.session.catalogue import open_catalogue
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 CAMPAIGN = {
     "schema": 1,
@@ -61,7 +61,7 @@ def another():  # with nickel in it, of which the measurement is not told
     mixed.append(done.uid)
 
 RE(another())
-session.analysis.wait(60)
+assert session.analysis.wait(300)
 say("SUMMARY", json.dumps({**summary, "film": film, "map": uid, "mixed": mixed[0]}))
 session.close()
 """
@@ -84,11 +84,11 @@ class Done:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("lab")
     (folder / "campaign.yml").write_text(yaml.safe_dump(CAMPAIGN))
-    data = lab_data("auto", speed=200.0, seed=5)
+    data = lab_data("auto", speed=200.0, seed=5, heartbeat_timeout_s=10.0)
     data["rbs"]["measurement"] = {"charge": "5 uC", "longest": "5 uC", "precision": "1 %"}
     with LabProcess(folder, SCRIPT, data=data) as lab:
-        summary = json.loads(lab.expect("SUMMARY", 240.0))
-        assert lab.wait(60.0) == 0, lab.story()
+        summary = json.loads(lab.expect("SUMMARY", 480.0))
+        assert lab.wait() == 0, lab.story()
         with open_catalogue(None, lab.home) as client:
             points = composition_points(client, campaign=summary["campaign"])
             yield Done(

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import yaml
 from _terminal import SDL, Place, Terminal
+from _twin import wait_until
 
 from sdl_bluesky.analysis.kinds import COMPOSITION, RBS
 from sdl_bluesky.data.analysis import latest_analysis
@@ -60,15 +61,18 @@ class Lab(Place):
         return json.loads(done.stdout)
 
 
-def finished(campaign: Terminal) -> str:
-    """Wait for the end of a campaign; its uid."""
+def finished(lab: Lab, campaign: Terminal) -> str:
+    """Wait for the end of a campaign, and until the catalogue knows of it, which is a moment later; its uid."""
     try:
         campaign.process.wait(PATIENCE_S)
     finally:
         status = campaign.end()
     assert status == 0, campaign.text
     [line] = [line for line in campaign.text.splitlines() if line.endswith("is finished")]
-    return line.split()[1]
+    uid = line.split()[1]
+    client = lab.client()
+    wait_until(lambda: is_finished(client, uid), 60.0, f"the end of {uid} in the catalogue")
+    return uid
 
 
 @dataclass
@@ -95,11 +99,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         reactor = Lab(tmp_path_factory.mktemp("reactor"), 400.0, mocvd=shipped["mocvd"], rbs=None)
         ends.callback(reactor.up.end)
         for lab in (chamber, reactor):
-            lab.up.expect("ready")
+            lab.up.expect("ready", 180.0)
         growth = reactor.run(GROWTH)
         ends.callback(growth.end)
-        campaigns = {name: finished(chamber.run(name)) for name in (ONE, FILM)}
-        campaigns[GROWTH] = finished(growth)
+        campaigns = {name: finished(chamber, chamber.run(name)) for name in (ONE, FILM)}
+        campaigns[GROWTH] = finished(reactor, growth)
         verdicts = {name: chamber.judged(campaigns[name], "truth.json") for name in (ONE, FILM)}
         verdicts[GROWTH] = reactor.judged(campaigns[GROWTH], "truth-mocvd.json")
         yield Done(chamber, reactor, campaigns, verdicts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -156,9 +155,7 @@ def test_another_data_folder_has_the_same_campaign(
 @pytest.fixture
 def fed(tmp_path: Path) -> Iterator[tuple[Path, Any]]:
     """The log folder and a client of a lab that is at work: its writer feeds its catalogue."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with TiledServer.start(TiledSettings.local(tmp_path / "tiled", port=port), tmp_path / "tiled", KEY) as server:
+    with TiledServer.start(TiledSettings.local(tmp_path / "tiled"), tmp_path / "tiled", KEY) as server:
         writer = start_writer(tmp_path / "log", server.uri, KEY, tmp_path / "writer.log")
         try:
             with DocumentLog(tmp_path / "log") as log:  # of the session that runs
@@ -169,7 +166,7 @@ def fed(tmp_path: Path) -> Iterator[tuple[Path, Any]]:
                 yield tmp_path / "log", client
         finally:
             writer.terminate()
-            writer.wait(20)
+            writer.wait(60)
 
 
 def test_a_lab_at_work_takes_it_by_its_writer(origin: Origin, file: Path, fed: tuple[Path, Any]) -> None:

@@ -15,9 +15,10 @@ import pytest
 from _lab import LabProcess, lab_data
 from _twin import wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-SHORT = {"settle": "5 s", "baseline": "40 s", "transient": "40 s", "shortest": "60 s", "longest": "240 s"}
+SHORT = {"settle": "5 s", "baseline": "40 s", "transient": "40 s", "shortest": "200 s", "longest": "300 s"}
+LONG = {**SHORT, "shortest": "1000 s", "longest": "1200 s"}
 
 BAD_INPUT = """
 import math
@@ -70,6 +71,7 @@ def test_bad_input_is_refused_before_anything_moves(tmp_path: Path) -> None:
     with LabProcess(tmp_path, BAD_INPUT) as lab:
         lab.expect("SESSION")
         before = {name: lab.get(name) for name in ("S1:POWER:SP", "GAS:FLOW:SP", "S1:SHUTTER:SP", "SUBSTRATE:NUMBER")}
+        assert None not in before.values()
         found = {}
         for _ in EXPECTED:
             what, answer = lab.expect("TRIED").split(" -> ")
@@ -83,7 +85,7 @@ def run_sdl(*arguments: str, home: Path, **environment: str) -> subprocess.Compl
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("EPICS_", "TILED_", "SDL_"))}
     return subprocess.run(
         [sys.executable, "-m", "sdl_bluesky.cli", *arguments, "--home", str(home)],
-        env={**clean, **environment}, capture_output=True, text=True, timeout=120, check=False,
+        env={**clean, **environment}, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 
@@ -119,16 +121,16 @@ def test_a_busy_port_is_named(tmp_path: Path, part: str) -> None:
 
 
 def test_a_missing_tiled_is_named(tmp_path: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    data = lab_data("auto")
-    data["catalogue"] = {"uri": f"http://127.0.0.1:{port}"}
-    lab = write_lab(tmp_path / "lab.yml", data)
-    done = run_sdl("shell", "-c", "1", "--lab", str(lab), home=tmp_path / "home", TILED_API_KEY="a1")
-    assert "ServiceMissing" in done.stdout + done.stderr
-    assert f":{port}" in done.stdout + done.stderr
-    done = run_sdl("campaign", "list", "--lab", str(lab), home=tmp_path / "home", TILED_API_KEY="a1")
+    with socket.socket() as silent:  # held, so that nobody else answers there
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        data = lab_data("auto")
+        data["catalogue"] = {"uri": f"http://127.0.0.1:{port}"}
+        lab = write_lab(tmp_path / "lab.yml", data)
+        done = run_sdl("shell", "-c", "1", "--lab", str(lab), home=tmp_path / "home", TILED_API_KEY="a1")
+        assert "ServiceMissing" in done.stdout + done.stderr
+        assert f":{port}" in done.stdout + done.stderr
+        done = run_sdl("campaign", "list", "--lab", str(lab), home=tmp_path / "home", TILED_API_KEY="a1")
     assert done.returncode == 1
     assert "ServiceMissing" in done.stderr
 
@@ -139,7 +141,7 @@ pages = []
 RE.subscribe(lambda name, doc: pages.append(time.time()), "event_page")
 opened = threading.Event()
 chamber.source("cu").shutter.readback.subscribe(lambda value=None, **_: opened.set() if int(value) else None)
-threading.Thread(target=lambda: (opened.wait(60), say("OPEN")), daemon=True).start()
+threading.Thread(target=lambda: opened.wait() and say("OPEN"), daemon=True).start()
 (uid,) = RE(measure_rate(chamber, "cu", 50.0, 8.0, session.settings, sample="fault"))
 say("PAGES", *pages)
 say("DONE", uid)
@@ -182,20 +184,21 @@ def test_tiled_killed_in_mid_run_costs_no_time_and_no_event(tmp_path: Path) -> N
     from sdl_bluesky.data.catalogue import connect
     from sdl_bluesky.data.status import wait_until_written
 
-    with LabProcess(tmp_path, MEASURE + "time.sleep(100)", speed=20.0, measurement=SHORT) as lab:
+    patient = {"speed": 20.0, "heartbeat_timeout_s": 10.0}
+    with LabProcess(tmp_path, MEASURE + "time.sleep(200)", measurement=SHORT, **patient) as lab:
         lab.expect("OPEN")
         killed = lab.child("tiled")
         lab.signal_child("tiled", signal.SIGKILL)
         gone = time.time()
         key = (lab.home / "tiled" / "api-key").read_text().strip()
         uri = lab.services()["tiled_uri"]
-        wait_until(lambda: lab.child("tiled") != killed, 30.0, "a new Tiled server")  # it serves some seconds later
+        wait_until(lambda: lab.child("tiled") != killed, 90.0, "a new Tiled server")  # it is told once it serves
         back = time.time()
         pages = [float(when) for when in lab.expect("PAGES").split()]
         assert sum(gone < when < back for when in pages) >= 3, (gone, back, pages)  # nobody waited for a server
         uid = lab.expect("DONE")
         client = connect(uri, key, timeout=30.0)
-        wait_until_written(lab.home / "log", client, uid, 60.0)
+        wait_until_written(lab.home / "log", client, uid, 120.0)
         events = logged_events(lab.home, uid)
         assert set(events) == {"baseline", "qcm", "primary"}
         assert len(events["qcm"]) > 20
@@ -205,21 +208,25 @@ def test_tiled_killed_in_mid_run_costs_no_time_and_no_event(tmp_path: Path) -> N
 def test_an_engine_killed_in_mid_run_leaves_every_document(tmp_path: Path) -> None:
     from sdl_bluesky.session.catalogue import open_catalogue
 
-    with LabProcess(tmp_path, MEASURE, speed=20.0, measurement=SHORT | {"shortest": "200 s"}) as lab:
+    with LabProcess(tmp_path, MEASURE, speed=20.0, heartbeat_timeout_s=10.0, measurement=LONG) as lab:
         lab.expect("OPEN")
-        with pytest.raises(AssertionError, match="no line"):
-            lab.expect("PAGES", 2.0)  # two seconds of rows
-        lab.process.kill()
-        lab.process.wait()
-        starts = [
-            json.loads(line)[1]
+        [uid] = [
+            json.loads(line)[1]["uid"]
             for path in (lab.home / "log").glob("*.jsonl")
             for line in path.read_bytes().splitlines()
             if line.startswith(b'["start"')
         ]
-        uid = starts[-1]["uid"]
+
+        def rows() -> int:
+            return len(logged_events(lab.home, uid).get("qcm", ()))
+
+        known = rows()
+        wait_until(lambda: rows() > known + 10, 60.0, "more rows in the log")
+        lab.process.kill()
+        lab.process.wait()
         events = logged_events(lab.home, uid)
-        assert len(events["qcm"]) > 30  # 10 a second
+        assert "primary" not in events  # in mid-run
+        assert len(events["qcm"]) > known + 10
         first = run_sdl("replay-log", home=lab.home)
         second = run_sdl("replay-log", home=lab.home)
         assert first.returncode == second.returncode == 0, first.stderr + second.stderr

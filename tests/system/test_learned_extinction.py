@@ -16,7 +16,7 @@ from sdl_bluesky.plans.recall import recall, replay
 from sdl_bluesky.session.campaigns import list_campaigns
 from sdl_bluesky.session.catalogue import open_catalogue
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 CAMPAIGN = {
     "schema": 1,
@@ -31,10 +31,9 @@ MAIN = "import sys; from sdl_bluesky.cli import main; sys.exit(main(sys.argv[1:]
 def test_the_boundary_is_bracketed_once_and_stays_in_the_documents(tmp_path: Path) -> None:
     file = tmp_path / "campaign.yml"
     file.write_text(yaml.safe_dump(CAMPAIGN, sort_keys=False))
-    with LabProcess(
-        tmp_path, MAIN.format(["campaign", "run", str(file)]), prelude="", data=lab_data("auto", speed=120.0)
-    ) as lab:
-        lab.expect("  4  learn:cu", 240.0)
+    data = lab_data("auto", speed=120.0, heartbeat_timeout_s=10.0)
+    with LabProcess(tmp_path, MAIN.format(["campaign", "run", str(file)]), prelude="", data=data) as lab:
+        lab.expect("  4  learn:cu", 400.0)
         assert lab.process.wait(120) == 0
         truths = [json.loads(path.read_text()) for path in tmp_path.rglob("*truth*.json")]
         [truth] = [t for t in truths if "sources" in t]

@@ -8,19 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from _lab import LabProcess
-from _twin import Twin, wait_until
+from _lab import LabProcess, lab_data
+from _twin import Twin, meanwhile, wait_until
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 
 from sdl_bluesky.analysis.layers import reduce_layer, reduce_map, reduce_scan
-from sdl_bluesky.devices import MOCVD, Guard, SuspendOnInterlock, configure_ophyd, make_reactor
+from sdl_bluesky.devices import MOCVD, Guard, MOCVDSpec, SuspendOnInterlock, configure_ophyd, make_reactor
 from sdl_bluesky.errors import Disconnected, InterlockTripped, OutOfRange, StaleReading, UnknownName
 from sdl_bluesky.plans.mocvd.experiment import Growth, grow_and_measure, grow_layer, measure_xrd
 from sdl_bluesky.plans.mocvd.settings import GrowthSettings, recipe_for
@@ -31,13 +31,17 @@ SPEED = 200.0
 LINES = ("IN", "GA", "AS", "P")
 SETTINGS = GrowthSettings(settle_s=10.0, soak_s=30.0, purge_s=20.0)
 F_GA, F_AS = 5.971, 11.2  # the published pair of (0.192, 0.4176)
+SPEC = MOCVDSpec(stale_after_s=8.0, start_timeout_s=10.0)  # an IOC may stand still for a moment
+HEARTBEAT_S = 5.0
+THICK = {"layer": 1000.0}
+"""A layer that still grows when the test has noticed that it does."""
 
 
 class ReactorTwin(Twin):
     """A simulated reactor of its own."""
 
     def __init__(self, tmp_path: Path, **config: Any) -> None:
-        super().__init__(tmp_path)
+        super().__init__(tmp_path, heartbeat_timeout_s=HEARTBEAT_S)
         common = {key: self.config[key] for key in ("schema", "prefix", "heartbeat_timeout_s", "faults", "truth_file")}
         state = str(tmp_path / f"mocvd-state-{self.port}.json")
         self.config = {**common, "speed": SPEED, "seed": 4, "state_file": state, **config}
@@ -58,16 +62,23 @@ class ReactorTwin(Twin):
         return [self.get(f"{line}:VALVE") for line in LINES]
 
     def wafer(self, number: int) -> dict[str, Any]:
-        """The hidden truth of a wafer; the IOC writes it a moment later."""
+        """The hidden truth of a wafer that has been taken out; the IOC writes it a moment later."""
         found: dict[str, Any] = {}
 
         def there() -> bool:
             if self.truth_file.exists():
                 found.update(json.loads(self.truth_file.read_text())["wafers"].get(str(number), {}))
-            return bool(found)
+            return len(found.get("layers", ())) == 3
 
-        wait_until(there, 5.0, f"the truth of wafer {number}")
+        wait_until(there, 60.0, f"the truth of wafer {number}")
         return found
+
+    def decomposed_s(self, number: int) -> float:
+        """How long the surface of a wafer has been hot without group V until now; from the state that the IOC saves."""
+        now_s, state = self.get("SIM:TIME"), Path(self.config["state_file"])
+        wait_until(lambda: json.loads(state.read_text())["time_s"] >= now_s, 60.0, "the state of now")
+        [wafer] = [one for one in json.loads(state.read_text())["wafers"] if one["number"] == number]
+        return float(wafer["decomposed_s"])
 
 
 class Documents:
@@ -96,7 +107,7 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReactorTwin]:
 @pytest.fixture(scope="module")
 def reactor(twin: ReactorTwin) -> Iterator[MOCVD]:
     configure_ophyd()
-    made = make_reactor(twin.prefix).connect()
+    made = make_reactor(twin.prefix, SPEC).connect(30)
     guard = Guard(made)
     guard.start()
     yield made
@@ -116,16 +127,13 @@ def engine(reactor: MOCVD) -> Iterator[RunEngine]:
     reactor.safe()
 
 
-def in_mid_growth(twin: ReactorTwin, act: Any, before: int) -> threading.Thread:
-    """Do something when the quaternary layer grows."""
+def in_mid_growth(twin: ReactorTwin, act: Callable[[], None], before: int) -> Callable[[], None]:
+    """Do something when the quaternary layer grows; the returned function waits and re-raises what was raised."""
 
-    def run() -> None:
-        wait_until(lambda: twin.get("GROWTH:NUMBER") > before and twin.get("GA:VALVE") == 1, 60.0, "a growing layer")
-        act()
+    def growing() -> bool:
+        return twin.get("GROWTH:NUMBER") > before and twin.get("GA:VALVE") == 1
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread
+    return meanwhile(growing, act, "a growing layer")
 
 
 def test_one_experiment_is_one_run_with_what_was_grown_and_what_was_seen(
@@ -133,7 +141,9 @@ def test_one_experiment_is_one_run_with_what_was_grown_and_what_was_seen(
 ) -> None:
     documents = Documents()
     plan = grow_and_measure(reactor, recipe_for(SETTINGS, F_GA, F_AS), SETTINGS, sample="N7", md={"campaign": "c"})
+    twin.put("SIM:SPEED", SPEED / 2)  # ticks enough, also if some are missed
     found: Growth = engine(plan, documents).plan_result
+    twin.put("SIM:SPEED", SPEED)
     [start], [stop] = documents.of("start"), documents.of("stop")
     assert documents.all[0][0] == "start"
     assert documents.all[-1][0] == "stop"
@@ -161,7 +171,7 @@ def test_one_experiment_is_one_run_with_what_was_grown_and_what_was_seen(
     assert data["pressure"] == pytest.approx(100.0, rel=0.01)
 
     wafer = twin.wafer(1)
-    assert wafer["decomposed_s"] == 0.0
+    assert twin.decomposed_s(1) == 0.0
     assert [layer["lines"] for layer in wafer["layers"]] == [["IN", "P"], ["IN", "GA", "AS", "P"], ["IN", "P"]]
     assert [layer["thickness_nm"] for layer in wafer["layers"]] == pytest.approx([200.0, 200.0, 65.0], rel=0.08)
     truth = wafer["layer"]
@@ -206,15 +216,15 @@ def test_a_trip_in_mid_growth_vents_everything_and_a_person_acknowledges(
 
     def trip() -> None:
         twin.put("SIM:FAULT:PH3", 1)
-        wait_until(lambda: twin.valves() == [0, 0, 0, 0], 1.0, "valves at vent")
+        twin.published()
         seen.append(twin.valves())
 
-    thread = in_mid_growth(twin, trip, before)
+    done = in_mid_growth(twin, trip, before)
     with pytest.raises(InterlockTripped, match="PH3") as caught:
-        engine(grow_and_measure(reactor, recipe_for(SETTINGS, 5.0, 9.0), SETTINGS, sample="lost"), documents)
-    thread.join(10)
+        engine(grow_and_measure(reactor, recipe_for(SETTINGS, 5.0, 9.0, THICK), SETTINGS, sample="lost"), documents)
+    done()
     [stop] = documents.of("stop")
-    assert seen
+    assert seen == [[0, 0, 0, 0]], "at once"
     assert stop["exit_status"] == "fail"
     assert "PH3" in stop["reason"]
     assert documents.events() == [], "nothing can be learned from it"
@@ -224,44 +234,47 @@ def test_a_trip_in_mid_growth_vents_everything_and_a_person_acknowledges(
     assert [twin.get(f"{line}:FLOW:SP") for line in LINES] == [0.0] * 4
 
     twin.put("SIM:FAULT:PH3", 0)
-    wait_until(lambda: twin.get("INTERLOCK:PH3") == 1, 5.0, "clean air")
+    wait_until(lambda: not reactor.interlock.bad_inputs, 30.0, "clean air")
     refused = Documents()
     with pytest.raises(InterlockTripped, match=r"a person looks .*mocvd_interlock\.reset\(\)"):
         engine(grow_layer(reactor, recipe_for(SETTINGS, 5.0, 9.0), SETTINGS), refused)
     assert not refused.all, "no plan acknowledges a gas alarm"
-    reactor.interlock.reset().wait(5)
+    reactor.interlock.reset().wait(30)
 
 
 def test_an_abort_in_mid_growth_cools_under_phosphine(reactor: MOCVD, twin: ReactorTwin, engine: RunEngine) -> None:
     documents = Documents()
     before = twin.get("GROWTH:NUMBER")
-    seen: list[tuple[float, list[int], float]] = []
+    seen: list[tuple[list[int], float]] = []
 
-    def pause() -> None:
+    def act() -> None:
+        twin.put("SIM:SPEED", 20.0)  # the surface stays hot for some seconds
         engine.request_pause()
+        follow()
+        twin.put("SIM:SPEED", SPEED)
 
     def follow() -> None:
-        wait_until(lambda: twin.get("IN:VALVE") == 0, 10.0, "metals at vent")
-        while (cold := twin.get("TEMPERATURE")) > 300:
-            seen.append((cold, twin.valves(), twin.get("TEMPERATURE:SP")))
+        wait_until(lambda: twin.valves()[:3] == [0, 0, 0] and twin.get("TEMPERATURE:SP") == 0.0, 30.0, "metals at vent")
+        while True:
+            valves, setpoint = twin.valves(), twin.get("TEMPERATURE:SP")
+            if twin.get("TEMPERATURE") < 405:  # asked last: it was hotter when the valves were read
+                return
+            seen.append((valves, setpoint))
             time.sleep(0.02)
 
-    thread = in_mid_growth(twin, lambda: (pause(), follow()), before)
+    done = in_mid_growth(twin, act, before)
     with pytest.raises(RunEngineInterrupted):
-        engine(grow_layer(reactor, recipe_for(SETTINGS, 5.0, 9.0), SETTINGS, sample="aborted"), documents)
+        engine(grow_layer(reactor, recipe_for(SETTINGS, 5.0, 9.0, THICK), SETTINGS, sample="aborted"), documents)
     engine.abort(reason="enough")
-    thread.join(30)
+    done()
     [stop] = documents.of("stop")
     assert stop["exit_status"] == "abort"
     assert documents.events() == []
     assert len(seen) > 5
-    hot = [valves for temperature, valves, _ in seen if temperature > 405]
-    assert hot
-    assert all(valves == [0, 0, 0, 1] for valves in hot), "phosphine alone protects the surface"
-    assert all(setpoint == 0.0 for _, _, setpoint in seen)
-    wait_until(lambda: twin.valves() == [0, 0, 0, 0] and twin.get("P:FLOW:SP") == 0.0, 5.0, "hydrides off")
-    wafer = twin.get("WAFER:NUMBER")
-    assert twin.wafer(wafer)["decomposed_s"] == 0.0
+    assert all(valves == [0, 0, 0, 1] for valves, _ in seen), "phosphine alone protects the surface"
+    assert all(setpoint == 0.0 for _, setpoint in seen)
+    wait_until(lambda: twin.valves() == [0, 0, 0, 0] and twin.get("P:FLOW:SP") == 0.0, 60.0, "hydrides off")
+    assert twin.decomposed_s(twin.get("WAFER:NUMBER")) == 0.0
 
 
 def test_a_suspended_campaign_waits_for_the_person_and_grows_again(
@@ -269,19 +282,24 @@ def test_a_suspended_campaign_waits_for_the_person_and_grows_again(
 ) -> None:
     documents = Documents()
     engine.install_suspender(SuspendOnInterlock(reactor.interlock))
+    seen: list[list[int]] = []
 
     def trip_and_acknowledge() -> None:
+        interruptions = reactor.interruptions
         twin.put("SIM:FAULT:EXHAUST", 1)
-        wait_until(lambda: twin.valves() == [0, 0, 0, 0], 1.0, "valves at vent")
+        twin.published()
+        seen.append(twin.valves())
+        wait_until(lambda: reactor.interruptions > interruptions, 30.0, "the suspension")
         time.sleep(1.0)
         twin.put("SIM:FAULT:EXHAUST", 0)
-        wait_until(lambda: twin.get("INTERLOCK:EXHAUST") == 1, 5.0, "an exhaust")
+        twin.published()
         twin.put("INTERLOCK:RESET", 1)
 
-    thread = in_mid_growth(twin, trip_and_acknowledge, twin.get("GROWTH:NUMBER"))
-    plan = grow_layer(reactor, recipe_for(SETTINGS, 5.0, 9.0, {"buffer": 50.0, "cap": 10.0}), SETTINGS)
+    done = in_mid_growth(twin, trip_and_acknowledge, twin.get("GROWTH:NUMBER"))
+    plan = grow_layer(reactor, recipe_for(SETTINGS, 5.0, 9.0, {"buffer": 50.0, "cap": 10.0, **THICK}), SETTINGS)
     found: Growth = engine(plan, documents).plan_result
-    thread.join(10)
+    done()
+    assert seen == [[0, 0, 0, 0]], "at once"
     lost, whole = documents.of("stop")
     assert (lost["exit_status"], whole["exit_status"]) == ("fail", "success")
     first, second = (doc["wafer_number"] for doc in documents.of("start"))
@@ -291,64 +309,75 @@ def test_a_suspended_campaign_waits_for_the_person_and_grows_again(
 
 def test_a_hung_ioc_fails_the_run_and_wakes_up_safe(reactor: MOCVD, twin: ReactorTwin, engine: RunEngine) -> None:
     documents = Documents()
-    thread = in_mid_growth(twin, twin.hang, twin.get("GROWTH:NUMBER"))
-    waker = threading.Timer(45.0, twin.wake)  # nothing here may hang for longer
+    hung: list[float] = []
+
+    def hang() -> None:
+        twin.hang()
+        hung.append(time.monotonic())
+
+    done = in_mid_growth(twin, hang, twin.get("GROWTH:NUMBER"))
+    waker = threading.Timer(180.0, twin.wake)  # nothing here may hang for longer
     waker.start()
     try:
         with pytest.raises((StaleReading, Disconnected)):
-            engine(grow_layer(reactor, recipe_for(SETTINGS, 5.0, 9.0), SETTINGS), documents)
+            engine(grow_layer(reactor, recipe_for(SETTINGS, 5.0, 9.0, THICK), SETTINGS), documents)
+        time.sleep(max(0.0, hung[0] + HEARTBEAT_S + 1.0 - time.monotonic()))  # long enough to be a trip
     finally:
         waker.cancel()
         twin.wake()
-        thread.join(10)
+    done()
     assert documents.of("stop")[-1]["exit_status"] == "fail"
-    wait_until(lambda: twin.valves()[:3] == [0, 0, 0] and twin.get("TEMPERATURE:SP") == 0.0, 5.0, "a safe reactor")
-    wait_until(lambda: twin.valves() == [0, 0, 0, 0], 20.0, "hydrides off")
+    wait_until(lambda: twin.valves()[:3] == [0, 0, 0] and twin.get("TEMPERATURE:SP") == 0.0, 30.0, "a safe reactor")
+    wait_until(lambda: twin.valves() == [0, 0, 0, 0], 60.0, "hydrides off")
+    twin.published()
     assert twin.get("TEMPERATURE") < 401
-    assert twin.wafer(twin.get("WAFER:NUMBER"))["decomposed_s"] == 0.0
+    assert twin.decomposed_s(twin.get("WAFER:NUMBER")) == 0.0
 
 
 CLIENT = """
 import sys
 from bluesky import RunEngine
-from sdl_bluesky.devices import Guard, configure_ophyd, make_reactor
+from sdl_bluesky.devices import Guard, MOCVDSpec, configure_ophyd, make_reactor
 from sdl_bluesky.plans.mocvd.experiment import grow_layer
 from sdl_bluesky.plans.mocvd.settings import GrowthSettings, recipe_for
 configure_ophyd()
-reactor = make_reactor(sys.argv[1]).connect()
+reactor = make_reactor(sys.argv[1], MOCVDSpec(stale_after_s=8.0, start_timeout_s=10.0)).connect(30)
 RE = RunEngine({}, context_managers=[])
 guard = Guard(reactor)
 guard.start()
 guard.attach(RE)
 settings = GrowthSettings(soak_s=10.0)
-RE(grow_layer(reactor, recipe_for(settings, 5.0, 9.0), settings))
+RE(grow_layer(reactor, recipe_for(settings, 5.0, 9.0, {"layer": 1000.0}), settings))
 """
 
 
 def test_a_killed_process_leaves_a_surface_that_the_ioc_protects(tmp_path: Path) -> None:
-    with ReactorTwin(tmp_path, heartbeat_timeout_s=1.0) as own:
+    with ReactorTwin(tmp_path) as own:
         client = subprocess.Popen([sys.executable, "-c", CLIENT, own.prefix], stdin=subprocess.DEVNULL)
         try:
-            wait_until(lambda: own.get("GA:VALVE") == 1, 60.0, "a growing layer")
-            own.put("SIM:SPEED", 20.0)
+            wait_until(lambda: own.get("GA:VALVE") == 1, 180.0, "a growing layer")
+            own.put("SIM:SPEED", 10.0)
             client.kill()
-            wait_until(lambda: own.get("INTERLOCK:OK") == 0, 3.0, "a trip of the heartbeat")
-            assert own.get("INTERLOCK:CAUSE") == "HEARTBEAT"
+            wait_until(lambda: own.get("INTERLOCK:CAUSE") == "HEARTBEAT", 30.0, "a trip of the heartbeat")
+            assert own.get("INTERLOCK:OK") == 0
             assert own.valves() == [0, 0, 0, 1]
             assert own.get("GROWTH:STATE") == 3  # Stopped
             assert own.get("TEMPERATURE:SP") == 0.0
             assert own.get("TEMPERATURE") > 405
             own.put("SIM:SPEED", 400.0)
-            wait_until(lambda: own.valves() == [0, 0, 0, 0], 10.0, "hydrides off")
+            wait_until(lambda: own.valves() == [0, 0, 0, 0], 30.0, "hydrides off")
+            own.published()
             assert own.get("TEMPERATURE") < 401
-            assert own.wafer(1)["decomposed_s"] == 0.0
+            assert own.decomposed_s(1) == 0.0
         finally:
             client.kill()
-            client.wait(10)
+            client.wait(30)
 
 
 SCRIPT = """
 from sdl_bluesky.session.namespace import namespace
+for machine in session.guard.machines:
+    machine.liveness.stale_after_s = 10.0
 names = namespace(session)
 say("NAMES", *sorted(n for n in names if n.startswith(("mocvd_", "grow_", "measure_", "reactor"))))
 from sdl_bluesky.errors import OutOfRange
@@ -369,17 +398,17 @@ say("CLOSED")
 def test_a_session_grows_and_the_catalogue_has_it(tmp_path: Path) -> None:
     from sdl_bluesky.data.catalogue import connect, find_run
 
-    with LabProcess(
-        tmp_path, SCRIPT, speed=SPEED, rbs=None, mocvd={"recipe": {"soak": "10 s"}, "strain": "coherent"}
-    ) as lab:
-        names = set(lab.expect("NAMES", 150.0).split())
+    mocvd = {"recipe": {"soak": "10 s"}, "strain": "coherent"}
+    data = lab_data("auto", speed=SPEED, heartbeat_timeout_s=15.0, rbs=None, mocvd=mocvd)
+    with LabProcess(tmp_path, SCRIPT, data=data) as lab:
+        names = set(lab.expect("NAMES", 240.0).split())
         assert {"reactor", "mocvd_susceptor", "mocvd_ga", "mocvd_interlock", "grow_and_measure", "measure_pl"} <= names
         assert set(lab.services()["children"]) == {"ioc", "mocvd", "tiled", "writer"}
         assert "outside 0 to 20 sccm" in lab.expect("REFUSED")
-        uid, uri = lab.expect("DONE", 90.0).split()
+        uid, uri = lab.expect("DONE", 240.0).split()
         client = connect(uri, (lab.home / "tiled" / "api-key").read_text().strip())
         wait_until(
-            lambda: uid in client["raw"] and client["raw"][uid].metadata.get("stop") is not None, 20.0, "the run"
+            lambda: uid in client["raw"] and client["raw"][uid].metadata.get("stop") is not None, 60.0, "the run"
         )
         run = find_run(client, uid)
         start = run.metadata["start"]
@@ -391,4 +420,4 @@ def test_a_session_grows_and_the_catalogue_has_it(tmp_path: Path) -> None:
         assert np.asarray(found["xrd_counts"]).shape == (1, 601)
         assert np.asarray(run["growth"].read()["layer_duration"]).size == 3
         (tmp_path / "read").touch()
-        lab.expect("CLOSED", 30.0)
+        lab.expect("CLOSED")

@@ -15,24 +15,25 @@ SHORT = {"settle": "10 s", "baseline": "60 s", "transient": "40 s", "shortest": 
 SCRIPT = """
 from sdl_bluesky.plans.sputter import cosputter, measure_rate
 based_on = {"ni": [], "zr": []}
+chamber.liveness.stale_after_s = 10.0
 def plan():
     for name in based_on:
         for power, pressure in [(20.0, 5.0), (90.0, 5.0), (20.0, 15.0), (90.0, 15.0), (50.0, 9.0)]:
             m = yield from measure_rate(chamber, name, power, pressure, session.settings, sample="other")
             based_on[name].append(m.uid)
             say("RATE", name, *[m.data[f"{q}_rate"] for q in chamber.qcms])
-    m = yield from cosputter(chamber, {"ni": 60.0, "zr": 60.0}, 8.0, 300.0, session.settings, sample="other",
+    m = yield from cosputter(chamber, {"ni": 60.0, "zr": 60.0}, 8.0, 800.0, session.settings, sample="other",
                              based_on=based_on)
     say("FILM", m.uid)
 RE(plan())
-say("ANALYSED", session.analysis.wait(60), *map(str, session.analysis.findings))
+say("ANALYSED", session.analysis.wait(180), *map(str, session.analysis.findings))
 say("URI", session.tiled_uri)
-time.sleep(60)
+time.sleep(600)
 """
 
 
 def other_lab() -> dict:
-    data = lab_data("auto", speed=200.0)
+    data = lab_data("auto", speed=200.0, heartbeat_timeout_s=15.0)
     data["prefix"] = "OTHER:CH2:" + data["prefix"]
     chamber = data["chamber"]
     chamber["sources"] = {
@@ -55,13 +56,13 @@ def test_two_sources_and_six_sensors_run_the_same_plans(tmp_path: Path) -> None:
 
     with LabProcess(tmp_path, SCRIPT, data=other_lab()) as lab:
         for _ in range(10):
-            name, *rates = lab.expect("RATE", 120.0).split()
+            name, *rates = lab.expect("RATE", 240.0).split()
             values = [float(r) for r in rates]
             assert len(values) == 6
             nearest = 1 if name == "ni" else 4  # azimuth 45 deg is nearest to 60; 225 deg to 240
             assert max(range(6), key=values.__getitem__) == nearest
-        film = lab.expect("FILM", 120.0)
-        assert lab.expect("ANALYSED", 90.0) == "True"
+        film = lab.expect("FILM", 240.0)
+        assert lab.expect("ANALYSED", 240.0) == "True"
         client = connect(lab.expect("URI"), (lab.home / "tiled" / "api-key").read_text().strip())
         found = latest_analysis(client, "composition", run=film)
         assert found.arrays["composition"].shape == (2, 21, 21)

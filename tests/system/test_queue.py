@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from _manager import Queue, running_queue, running_redis, wait_for
-from _terminal import Place, alive, descendants
+from _manager import IDLE_WITHIN_S, Queue, running_queue, running_redis, wait_for
+from _terminal import STEADY, Place, alive, descendants
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.redis,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         shutil.which("redis-server") is None, reason="needs redis-server (apt-get install redis-server)"
     ),
@@ -21,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
-    place = Place(tmp_path_factory.mktemp("queue"))
+    place = Place(tmp_path_factory.mktemp("queue"), measurement=STEADY)
     with running_redis(tmp_path_factory.mktemp("redis")) as redis, running_queue(place, redis) as running:
         yield running
 
@@ -73,9 +74,9 @@ def test_closing_the_environment_ends_what_it_started(queue: Queue) -> None:
     assert services["pid"] in descendants(queue.manager.process.pid)
     assert services["pid"] != os.getpid()
     queue.api.environment_close()
-    queue.api.wait_for_idle(timeout=60)
-    assert not queue.api.status()["worker_environment_exists"]
-    assert not alive(set(services["children"].values()), 20.0)
+    queue.api.wait_for_idle(timeout=IDLE_WITHIN_S)
+    assert not queue.api.status(reload=True)["worker_environment_exists"]
+    assert not alive(set(services["children"].values()), 60.0)
     file = queue.place.home / "services.json"
-    wait_for("the session closed in order and was not left to die", lambda: not file.exists(), 10.0)
+    wait_for("the session closed in order and was not left to die", lambda: not file.exists())
     assert queue.place.listing() == queue.place.files

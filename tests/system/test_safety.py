@@ -10,12 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
+from _bench import STALL_S
 from _lab import PRELUDE, LabProcess
 from _twin import server_env, wait_until
 
 pytestmark = pytest.mark.system
 
 LIMIT_S = 5.0
+LATEST_S = LIMIT_S + STALL_S
+"""The limit, as it is kept on a loaded machine, where a process may stand still meanwhile."""
+PATIENT_S = 15.0
+"""Of the watchdog, where it is not what is tested: a client that stands still for a moment trips nothing."""
 LONG = {"settle": "1 s", "baseline": "8 s", "transient": "10 s", "shortest": "900 s", "longest": "1000 s"}
 
 MEASURE = """
@@ -38,7 +43,7 @@ def measure():
 
 
 def lab(tmp_path: Path, action: str, after: str = "", **changes) -> LabProcess:
-    script = MEASURE + f"\non_open(lambda: {action})\nmeasure()\n{after}\nsay('STATE', RE.state)\ntime.sleep(60)\n"
+    script = MEASURE + f"\non_open(lambda: {action})\nmeasure()\n{after}\nsay('STATE', RE.state)\ntime.sleep(600)\n"
     return LabProcess(tmp_path, script, speed=20.0, measurement=LONG, **changes)
 
 
@@ -60,10 +65,10 @@ def documents(home: Path) -> list[tuple[str, dict]]:
     ids=["paused", "aborted", "halted"],
 )
 def test_an_interrupted_plan_leaves_a_safe_machine(tmp_path: Path, action: str, after: str, state: str) -> None:
-    with lab(tmp_path, action, after) as running:
+    with lab(tmp_path, action, after, heartbeat_timeout_s=PATIENT_S) as running:
         running.expect("OPEN")
-        running.seconds_until_safe(LIMIT_S)
-        assert running.expect("STATE", 20.0) == state
+        running.seconds_until_safe(LATEST_S)
+        assert running.expect("STATE") == state
         assert running.is_safe()
 
 
@@ -81,10 +86,11 @@ def test_a_killed_engine_leaves_a_safe_machine(tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until(lambda: running.get("S1:SHUTTER") == 1, 60.0, "the shutter of the measurement")
+            wait_until(lambda: running.get("S1:SHUTTER") == 1, 120.0, "the shutter of the measurement")
             session.kill()
             session.wait()
-            running.seconds_until_safe(LIMIT_S)
+            running.seconds_until_safe(LATEST_S)
+            wait_until(lambda: running.get("INTERLOCK:CAUSE") == "HEARTBEAT", 30.0, "the cause")
             assert running.get("INTERLOCK:HEARTBEAT") == 0
         finally:
             session.kill()
@@ -95,16 +101,17 @@ def test_a_hung_engine_leaves_a_safe_machine(tmp_path: Path) -> None:
         running.expect("OPEN")
         assert running.machine()["S1:SHUTTER"] == 1.0
         running.process.send_signal(signal.SIGSTOP)
-        running.seconds_until_safe(LIMIT_S)
+        running.seconds_until_safe(LATEST_S)
+        wait_until(lambda: running.get("INTERLOCK:CAUSE") == "HEARTBEAT", 30.0, "the cause")
         assert running.get("INTERLOCK:HEARTBEAT") == 0
 
 
 def test_a_tripped_interlock_ends_the_measurement(tmp_path: Path) -> None:
-    with lab(tmp_path, "None") as running:
+    with lab(tmp_path, "None", heartbeat_timeout_s=PATIENT_S) as running:
         running.expect("OPEN")
         running.put("SIM:FAULT:WATER", 1)
-        running.seconds_until_safe(LIMIT_S)
-        assert running.expect("RAISED", 20.0).startswith("InterlockTripped")
+        running.seconds_until_safe(LATEST_S)
+        assert running.expect("RAISED").startswith("InterlockTripped")
         stop = [doc for name, doc in documents(running.home) if name == "stop"][-1]
         assert stop["exit_status"] == "fail"
         assert "WATER" in stop["reason"]
@@ -113,27 +120,27 @@ def test_a_tripped_interlock_ends_the_measurement(tmp_path: Path) -> None:
 def test_a_hung_ioc_is_noticed_and_is_safe_when_it_wakes(tmp_path: Path) -> None:
     with lab(tmp_path, "None") as running:
         running.expect("OPEN")
-        hung = time.time()
         running.signal_child("ioc", signal.SIGSTOP)
-        assert running.expect("RAISED", 20.0).startswith("StaleReading")
+        hung = time.time()
+        assert running.expect("RAISED").startswith("StaleReading")
         stop = [doc for name, doc in documents(running.home) if name == "stop"][-1]
         assert stop["exit_status"] == "fail"
-        assert stop["time"] - hung < LIMIT_S
+        assert stop["time"] - hung < LATEST_S
         for name, doc in documents(running.home):
             if name == "event_page":
                 assert max(doc["time"]) < hung + 0.5, "a row was made while the IOC hung"
         running.signal_child("ioc", signal.SIGCONT)
-        running.seconds_until_safe(LIMIT_S)
+        running.seconds_until_safe(LATEST_S)
 
 
 def test_a_killed_ioc_comes_back_safe(tmp_path: Path) -> None:
-    with lab(tmp_path, "None") as running:
+    with lab(tmp_path, "None", heartbeat_timeout_s=PATIENT_S) as running:
         running.expect("OPEN")
-        killed = time.time()
         running.signal_child("ioc", signal.SIGKILL)
-        assert running.expect("RAISED", 20.0).split()[0] in ("Disconnected", "StaleReading")
+        killed = time.time()
+        assert running.expect("RAISED").split()[0] in ("Disconnected", "StaleReading")
         stop = [doc for name, doc in documents(running.home) if name == "stop"][-1]
-        assert stop["time"] - killed < LIMIT_S
+        assert stop["time"] - killed < LATEST_S
         again = subprocess.Popen(
             [sys.executable, "-m", "ioc_sims", "sputter", str(running.home / "twin" / "sputter.json")],
             env=server_env(running.port),
@@ -141,9 +148,10 @@ def test_a_killed_ioc_comes_back_safe(tmp_path: Path) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        answers: list[dict[str, float]] = []
         try:
-            wait_until(lambda: bool(running.machine()), 20.0, "an answer of the new IOC")
-            assert running.is_safe()
+            wait_until(lambda: answers.append(running.machine()) or bool(answers[-1]), 90.0, "an answer of the new IOC")
+            assert all(value < 1.0 for value in answers[-1].values())
         finally:
             again.terminate()
-            again.wait(10)
+            again.wait(60)

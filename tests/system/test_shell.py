@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _terminal import SDL, Place, alive, descendants
+from _terminal import SDL, STEADY, Place, alive, descendants
 
 from sdl_bluesky.session.catalogue import open_catalogue
 from sdl_bluesky.session.claim import Claim
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -23,7 +23,7 @@ UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A lab that `sdl up` keeps in another terminal."""
-    place = Place(tmp_path_factory.mktemp("shell"))
+    place = Place(tmp_path_factory.mktemp("shell"), measurement=STEADY)
     up = place.start(*SDL, "up")
     try:
         up.expect("ready")
