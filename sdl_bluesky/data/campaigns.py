@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from sdl_bluesky.data.catalogue import campaigns, find_run, find_runs, read_table
+from sdl_bluesky.data.catalogue import campaigns, find_run, find_runs, read_table, streams
 from sdl_bluesky.data.layout import CAMPAIGNS
 from sdl_bluesky.data.ledger import find
 from sdl_bluesky.errors import CatalogueError
@@ -61,11 +61,11 @@ def decisions(client: Container, campaign: str) -> list[dict[str, Any]]:
     object or list are decoded.
 
     Raises:
-        CatalogueError: see `campaign_chain`.
+        CatalogueError: see `campaign_chain`; or a run is only being made.
     """
     rows: list[dict[str, Any]] = []
     for run in campaign_chain(client, campaign):
-        if DECISION in set(run):
+        if DECISION in streams(run):
             rows += decoded_decisions(read_table(run, DECISION), str(run.item["id"]))
     return rows
 

@@ -11,7 +11,8 @@ with nothing but the Tiled client types the same (`find_runs` shows the queries)
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -151,12 +152,35 @@ def find_run(client: Container, uid: str) -> Container:
     raise CatalogueError(f"no run {uid} in the catalogue {client.uri}: not written yet, or of another laboratory?")
 
 
-def _stream(run: Container, stream: str) -> Container:
+@contextmanager
+def _whole(run: Container) -> Iterator[None]:
+    """What vanishes while it is read is being made, or (after a crash of the writer) deleted and made anew."""
+    from tiled.client.utils import ClientError
+
     try:
-        return cast("Container", run[stream])
-    except KeyError:
-        start = cast("Mapping[str, Any]", run.metadata["start"])
-        raise CatalogueError(f"run {start['uid']} has no stream {stream!r}, only {sorted(run)}") from None
+        yield
+    except (ClientError, KeyError) as fault:
+        if isinstance(fault, ClientError) and fault.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        raise CatalogueError(f"run {run.item['id']} is only being made: read it again") from fault
+
+
+def streams(run: Container) -> set[str]:
+    """The names of the streams of a run.
+
+    Raises:
+        CatalogueError: the run is only being made.
+    """
+    with _whole(run):
+        return set(run)
+
+
+def _stream(run: Container, stream: str) -> Any:
+    there = streams(run)
+    if stream not in there:
+        raise CatalogueError(f"run {run.item['id']} has no stream {stream!r}, only {sorted(there)}")
+    with _whole(run):
+        return run[stream]
 
 
 def read_table(run: Container, stream: str = "primary") -> pd.DataFrame:
@@ -166,16 +190,11 @@ def read_table(run: Container, stream: str = "primary") -> pd.DataFrame:
         CatalogueError: the run has no such stream, or not yet the whole of it.
     """
     import pandas as pd
-    from tiled.client.utils import ClientError
 
     node = _stream(run, stream)
     base = getattr(node, "base", node)
-    try:
+    with _whole(run):
         frames = [base[name].read() for name in base if name.startswith("internal")]
-    except (ClientError, KeyError) as fault:
-        if isinstance(fault, ClientError) and fault.response.status_code != HTTPStatus.NOT_FOUND:
-            raise
-        raise CatalogueError(f"stream {stream!r} of run {run.item['id']} is only being made: read it again") from fault
     if not frames:
         keys = cast("Mapping[str, Any]", node.metadata.get("data_keys", {}))
         return pd.DataFrame({name: pd.Series(dtype=float) for name in ("seq_num", "time", *keys)})
@@ -187,14 +206,15 @@ def read_last(run: Container, stream: str = "primary") -> dict[str, Any]:
     """The last event of a stream, arrays too, by column.
 
     Raises:
-        CatalogueError: the run has no such stream, or the stream no event.
+        CatalogueError: the run has no such stream, or not yet the whole of it, or the stream no event.
     """
-    node: Any = _stream(run, stream)
+    node = _stream(run, stream)
     base = getattr(node, "base", node)
     table = read_table(run, stream)
     if not len(table):
         raise CatalogueError(f"stream {stream!r} of run {run.item['id']} has no event")
-    arrays = {name: base[name].read()[-1] for name in base if not name.startswith("internal")}
+    with _whole(run):
+        arrays = {name: base[name].read()[-1] for name in base if not name.startswith("internal")}
     return {**{str(k): v for k, v in table.iloc[-1].items()}, **arrays}
 
 
@@ -202,9 +222,10 @@ def read_dataset(run: Container, stream: str = "primary") -> xr.Dataset:
     """All of a stream, arrays too, as an xarray Dataset with the coordinate `time`.
 
     Raises:
-        CatalogueError: the run has no such stream, or the stream no event.
+        CatalogueError: the run has no such stream, or not yet the whole of it, or the stream no event.
     """
-    node: Any = _stream(run, stream)
-    if not list(getattr(node, "base", node)):
-        raise CatalogueError(f"stream {stream!r} of run {run.item['id']} has no event")
-    return node.read()
+    node = _stream(run, stream)
+    with _whole(run):
+        if not list(getattr(node, "base", node)):
+            raise CatalogueError(f"stream {stream!r} of run {run.item['id']} has no event")
+        return node.read()

@@ -26,7 +26,8 @@ from ophyd.sim import SynAxis, SynGauss
 
 from sdl_bluesky.data.analysis import find_analyses, latest_analysis, read_analysis, write_analysis
 from sdl_bluesky.data.campaigns import campaign_chain, decisions, stop_of
-from sdl_bluesky.data.catalogue import find_run, find_runs, read_dataset, read_table
+from sdl_bluesky.data.catalogue import find_run, find_runs, read_dataset, read_last, read_table
+from sdl_bluesky.data.ledger import delete
 from sdl_bluesky.data.log import DocumentLog, close_open_runs, read_log
 from sdl_bluesky.data.profile import write_profile
 from sdl_bluesky.data.replay import replay
@@ -401,6 +402,24 @@ def test_results_replace_their_like_and_are_read_back(lab):
         read_analysis(lab.client, "broken")
     with pytest.raises(CatalogueError, match="sample='none'"):
         latest_analysis(lab.client, "composition", sample="none")
+
+
+def test_a_run_that_vanishes_while_it_is_read_is_to_be_read_again(lab, tmp_path):
+    """What a writer that died has left half, the next one deletes and writes anew."""
+    RE = RunEngine({}, call_returns_result=False)
+    with DocumentLog(tmp_path) as log:
+        RE.subscribe(log)
+        (uid,) = RE(bp.count([Signal(name="x", value=0.5)], 3))
+    replay(tmp_path, lab.client)
+    found, known = find_run(lab.client, uid), find_run(lab.client, uid)
+    assert set(known) == {"primary"}
+    assert delete(lab.client["raw"], uid)
+    for run in (found, known):
+        for read in (read_table, read_last, read_dataset):
+            with pytest.raises(CatalogueError, match=f"run {uid} is only being made: read it again"):
+                read(run)
+    assert replay(tmp_path, lab.client).written == (uid,)
+    assert read_table(find_run(lab.client, uid))["x"].tolist() == [0.5] * 3
 
 
 def test_a_replay_repairs_what_differs_and_a_second_one_changes_nothing(lab, tmp_path):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdl_bluesky.data.campaigns import campaign_chain, start_of, stop_of
-from sdl_bluesky.data.catalogue import find_runs, read_table
+from sdl_bluesky.data.catalogue import find_runs, read_table, streams
 from sdl_bluesky.errors import CatalogueError
 from sdl_bluesky.plans.estimate.amounts import Estimate
 
@@ -60,14 +60,14 @@ class Told:
 def tell(run: Container) -> Told | None:
     """One run of the catalogue; None if it has no two baselines (it failed before, or is open)."""
     start, stop = start_of(run), stop_of(run) or {}
-    streams = set(run)
-    if "baseline" not in streams:
+    there = streams(run)
+    if "baseline" not in there:
         return None
     baseline = list(_rows(run, "baseline"))
     if not baseline:
         return None
-    primary = _rows(run, "primary") if "primary" in streams else ()
-    layers = _rows(run, "growth") if "growth" in streams else ()
+    primary = _rows(run, "primary") if "primary" in there else ()
+    layers = _rows(run, "growth") if "growth" in there else ()
     last = baseline[-1] if len(baseline) > 1 else {**baseline[0], "time": stop.get("time", baseline[0]["time"])}
     maps = start.get("plan_name") == "measure_rbs"
     return Told(
