@@ -21,8 +21,6 @@ ALONE = [page for page in PAGES if page.runs and page.name not in NEED_DATA and 
 SPEED = 200
 READY_WITHIN_S = 180.0
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:

@@ -30,7 +30,7 @@ from sdl_bluesky.data.writer import start_writer
 from sdl_bluesky.demo.report import write_report
 from sdl_bluesky.errors import CatalogueError, WeakSignal
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 KEY = "0123456789abcdef"
 WITHIN_S = 120.0

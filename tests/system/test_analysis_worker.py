@@ -28,7 +28,7 @@ from sdl_bluesky.data.analysis import find_analyses, read_analysis, write_analys
 from sdl_bluesky.data.catalogue import connect
 from sdl_bluesky.data.log import DocumentLog
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 _spec = importlib.util.spec_from_file_location(
     "rbs_lab_system", Path(__file__).parents[1] / "unit" / "analysis" / "rbs" / "rbs_lab.py"

@@ -21,7 +21,7 @@ from sdl_bluesky.plans.recall import replay
 from sdl_bluesky.session.campaigns import is_finished, list_campaigns
 from sdl_bluesky.session.catalogue import open_catalogue
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 CAMPAIGN = {
     "schema": 1,

@@ -17,7 +17,7 @@ from sdl_bluesky.plans.growth.recall import earlier_rows, recall_growth
 from sdl_bluesky.session.campaigns import replay_campaign
 from sdl_bluesky.session.catalogue import open_catalogue
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 CAMPAIGN = {
     "schema": 1,

@@ -26,7 +26,7 @@ from sdl_bluesky.data.rbs.shipped import shipped_models
 from sdl_bluesky.errors import CatalogueError
 from sdl_bluesky.session.catalogue import open_catalogue
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 CAMPAIGN = {
     "schema": 1,

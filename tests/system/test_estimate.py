@@ -12,7 +12,7 @@ import pytest
 import yaml
 from _lab import LabProcess, lab_data
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 FIRST = {"schema": 1, "name": "first", "sample": "first", "learn": {"cu": {"experiments": 2}}}
 SECOND = {

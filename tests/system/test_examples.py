@@ -29,7 +29,7 @@ from sdl_bluesky.demo.report import write_report
 from sdl_bluesky.session.campaigns import is_finished, list_campaigns, replay_campaign
 from sdl_bluesky.session.lab import default_lab_path
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.system
 
 SEED = 0  # of the shipped lab file
 PATIENCE_S = 500.0

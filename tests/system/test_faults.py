@@ -15,7 +15,7 @@ import pytest
 from _lab import LabProcess, lab_data
 from _twin import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 SHORT = {"settle": "5 s", "baseline": "40 s", "transient": "40 s", "shortest": "200 s", "longest": "300 s"}
 LONG = {**SHORT, "shortest": "1000 s", "longest": "1200 s"}

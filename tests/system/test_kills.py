@@ -9,7 +9,7 @@ import pytest
 from sdl_bluesky.bench import kills
 from sdl_bluesky.bench.rows import show_rows
 
-pytestmark = [pytest.mark.system, pytest.mark.redis, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.redis]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from sdl_bluesky.plans.recall import recall, replay
 from sdl_bluesky.session.campaigns import list_campaigns
 from sdl_bluesky.session.catalogue import open_catalogue
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 CAMPAIGN = {
     "schema": 1,

@@ -13,7 +13,6 @@ from _terminal import STEADY, Place, alive, descendants
 pytestmark = [
     pytest.mark.system,
     pytest.mark.redis,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(
         shutil.which("redis-server") is None, reason="needs redis-server (apt-get install redis-server)"
     ),

@@ -20,7 +20,7 @@ from sdl_bluesky.data.status import wait_until_caught_up
 from sdl_bluesky.errors import CatalogueError
 from sdl_bluesky.session.lab import default_lab_path
 
-pytestmark = [pytest.mark.system, pytest.mark.redis, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.redis]
 
 WAIT_S = 120
 """A person's commands take seconds to start, on a loaded machine many."""

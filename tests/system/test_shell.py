@@ -15,7 +15,7 @@ from _terminal import SDL, STEADY, Place, alive, descendants
 from sdl_bluesky.session.catalogue import open_catalogue
 from sdl_bluesky.session.claim import Claim
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.system
 
 UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

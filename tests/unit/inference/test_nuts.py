@@ -6,7 +6,6 @@ from sdl_bluesky.bench import nuts
 
 
 @pytest.mark.nuts
-@pytest.mark.timeout(300)
 def test_predictions_are_those_of_a_long_chain():
     """At 30 readings and 961 candidates: mean within .05 sd, sd within 5 %, everywhere."""
     row = nuts.compare(n=30, seed=0, long=(500, 4000, 4))

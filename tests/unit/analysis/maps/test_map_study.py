@@ -4,7 +4,6 @@ The simulated sources (`ring_lab`) are drawn at random; what the analysis assume
 """
 
 import numpy as np
-import pytest
 from ring_lab import CENTRE, MAP_MM, SENSORS, WAFER, fractions, place, random_source, runs
 
 from sdl_bluesky.analysis.maps.composition import SourceRates, composition_map
@@ -56,7 +55,6 @@ def experiment(seed, tooling_std=0.01, like=0.3, use_totals=True):
     return 100 * np.sqrt(np.mean(error**2)), abs(error[CENTRE]), inside.mean(), np.mean(errors)
 
 
-@pytest.mark.timeout(120)
 def test_a_map_from_ten_runs_a_source_is_as_good_as_it_says():
     unlike = (0.3, 0.6, 1.0)  # the prior of sizes and exponents is bold for all of them, and wrong for the last
     rms, centre, coverage, rate = np.array([experiment(seed, like=unlike[seed % 3]) for seed in range(12)]).T
