@@ -13,7 +13,7 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator, RunEngineControlException
 
 from sdl_bluesky.devices import Await, Chamber, Machine, QCMStream, cause_of, make_safe_now
-from sdl_bluesky.errors import PlasmaError, SDLError
+from sdl_bluesky.errors import DeviceError, PlasmaError, SDLError
 from sdl_bluesky.physics.qcm import LEAST_FREQUENCIES
 from sdl_bluesky.plans.watch import Interrupted, Watch
 
@@ -59,15 +59,20 @@ class Attempt(Watch):
 
         Returns:
             From when to when [s].
+
+        Raises:
+            DeviceError: the stream gives no rows though time passes.
         """
         begin = self.chamber.clock.now_s
         yield from self.hold(duration_s)
         for _ in range(LONGER):
-            rows = self.stream.data()["clock_time"]
-            if (rows >= begin).sum() >= LEAST_FREQUENCIES - 1:  # the last one is complete when the next one comes
-                break
+            if (self.stream.data()["clock_time"] >= begin).sum() >= LEAST_FREQUENCIES:
+                return begin, self.chamber.clock.now_s
             yield from self.hold(1.0)
-        return begin, self.chamber.clock.now_s
+        raise DeviceError(
+            f"{self.stream.name}: fewer than {LEAST_FREQUENCIES} rows in {self.chamber.clock.now_s - begin:g} s with closed "
+            "shutters: do the QCMs send frequencies?"
+        )
 
     def kickoff(self) -> MsgGenerator[None]:
         """Begin to stream."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,27 +62,45 @@ def test_a_time_that_is_up_without_rows_is_none() -> None:
     assert judge([WINDOW])({name: np.delete(column, slice(22, 40)) for name, column in rows(225.0).items()})
 
 
-def test_a_zero_rate_takes_longer_if_an_instrument_stood_still() -> None:
-    ticks, told = [0.0], [0.0]
+def zero_rate(rows_of: Callable[[list[float]], list[float]]) -> tuple[list[float], list[tuple[float, float]]]:
+    """Ticks of the clock, and the result, of a zero rate of 60 s; from ticks to the times of the rows that are complete."""
+    ticks, found = [0.0], []
     attempt = Attempt.__new__(Attempt)
     attempt.chamber = SimpleNamespace(clock=SimpleNamespace(now_s=0.0))  # type: ignore[assignment]
-    attempt.stream = SimpleNamespace(data=lambda: {"clock_time": np.array(told[1:-1])})  # type: ignore[assignment]
+    attempt.stream = SimpleNamespace(  # type: ignore[assignment]
+        name="qcm_stream", data=lambda: {"clock_time": np.array(rows_of(ticks))}
+    )
 
     def hold(seconds: float):
         ticks.append(ticks[-1] + max(seconds, 20.0))
-        told.append(ticks[-1])
         attempt.chamber.clock.now_s = ticks[-1]  # type: ignore[misc]
         yield Msg("null")
 
     attempt.hold = hold  # type: ignore[method-assign]
-    found = []
 
     def whole():
         found.append((yield from attempt.zero_rate(60.0)))
 
-    assert len(list(whole())) == 3
-    assert ticks == [0.0, 60.0, 80.0, 100.0]
-    assert found == [(0.0, 100.0)]
+    list(whole())
+    return ticks, found
+
+
+def test_a_zero_rate_takes_longer_if_an_instrument_stood_still() -> None:
+    ticks, found = zero_rate(lambda ticks: ticks[1:-1])  # the last one is complete when the next one comes
+    assert ticks == [0.0, 60.0, 80.0, 100.0, 120.0]
+    assert found == [(0.0, 120.0)]
+
+
+def test_a_zero_rate_needs_three_rows_that_are_complete() -> None:
+    """What of the next tick has arrived closes a row while the clock still tells the time of that row."""
+    ticks, found = zero_rate(lambda ticks: ticks[1:])
+    assert found == [(0.0, ticks[-1])]
+    assert len(ticks[1:]) == 3
+
+
+def test_a_zero_rate_without_rows_is_none() -> None:
+    with pytest.raises(DeviceError, match=r"fewer than 3 rows in 1260 s with closed shutters"):
+        zero_rate(lambda ticks: [])
 
 
 def test_a_plasma_that_goes_out_is_noticed() -> None:
