@@ -45,6 +45,16 @@ def one_statement_at_a_time() -> None:
     cast(Any, SQLStorage)._connection_pool = exclusive
 
 
+async def _prepare(settings: Any) -> None:
+    """Make what is missing in the databases of Tiled's settings, and let the lab's key in."""
+    from sdl_bluesky.data.consumers.access import prepare_keys
+    from sdl_bluesky.data.databases import prepare_catalogue
+
+    for tree in settings.trees:
+        await prepare_catalogue(str(tree.args["uri"]))
+    await prepare_keys(str(settings.database.uri), os.environ[KEY_VARIABLE])
+
+
 def _leave(*_: object) -> None:
     raise SystemExit(0)
 
@@ -68,12 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tiled.server.app import build_app_from_config
     from tiled.server.logging_config import LOGGING_CONFIG
 
-    from sdl_bluesky.data.consumers.access import prepare_keys, remember_keys
+    from sdl_bluesky.data.consumers.access import remember_keys
 
     one_statement_at_a_time()
     remember_keys()
     try:
-        asyncio.run(prepare_keys(str(settings.database.uri if settings.database else ""), os.environ[KEY_VARIABLE]))
+        asyncio.run(_prepare(settings))
     except ServiceError as error:
         raise SystemExit(str(error)) from error
     app = build_app_from_config(settings)

@@ -48,11 +48,7 @@ class TiledSettings:
 
     def config(self) -> Mapping[str, Any]:
         """The configuration as Tiled reads it; the lab's key is not in it (see `serve`)."""
-        arguments: dict[str, Any] = {
-            "uri": self.catalog,
-            "init_if_not_exists": True,
-            "writable_storage": list(self.storage),
-        }
+        arguments: dict[str, Any] = {"uri": self.catalog, "writable_storage": list(self.storage)}
         if self.readable:
             arguments["readable_storage"] = list(self.readable)
         return {

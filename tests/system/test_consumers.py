@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import bluesky.plan_stubs as bps
@@ -516,11 +518,21 @@ def test_a_lab_file_alone_puts_the_catalogue_on_the_servers_of_a_facility(tmp_pa
         assert repr(client["analysis"]["kept"].read()["x"].tolist()) == "[1.0, nan]"
 
 
-def test_a_database_of_keys_that_is_not_there_is_named(tmp_path):
-    where = f"postgresql://tiled:secret@{facility().postgresql}/nowhere"
-    with pytest.raises(ServiceError, match=r"(?s)database of keys .*nowhere.*catalogue\.keys") as fault:
-        TiledServer.start(replace(settings_of("sqlite", tmp_path), keys=where), tmp_path, KEY)
+@pytest.mark.parametrize(("part", "name"), [("keys", "database of keys"), ("catalog", "database of the catalogue")])
+def test_a_database_that_is_not_there_is_named(tmp_path, part, name):
+    where = f"postgresql+asyncpg://tiled:secret@{facility().postgresql}/nowhere"
+    with pytest.raises(ServiceError, match=rf"(?s){name} .*nowhere.*catalogue\.{part}") as fault:
+        TiledServer.start(replace(settings_of("sqlite", tmp_path), **{part: where}), tmp_path, KEY)
     assert "secret" not in str(fault.value)
+
+
+def test_a_database_of_another_tiled_is_named(tmp_path):
+    settings = settings_of("sqlite", tmp_path)
+    TiledServer.start(settings, tmp_path, KEY).stop()
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'newer'")
+    with pytest.raises(ServiceError, match=r"(?s)catalog\.db cannot be used .*revision newer.*catalogue\.catalog"):
+        TiledServer.start(settings, tmp_path, KEY)
 
 
 @pytest.mark.parametrize("expires_s", [float("nan"), float("inf"), 0.0, -1.0, 1e12])

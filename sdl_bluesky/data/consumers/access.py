@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cachetools import TTLCache
 from tiled.access_control.access_policies import ALL_ACCESS, NO_ACCESS, DummyAccessPolicy
@@ -18,10 +18,7 @@ from tiled.server.protocols import InternalAuthenticator, UserSessionState
 
 from sdl_bluesky.data.consumers.carrying import Carrying, Named
 from sdl_bluesky.data.consumers.limits import Limits
-from sdl_bluesky.errors import ServiceError
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+from sdl_bluesky.data.databases import KEYS, opened
 
 LAB_NOTE = "the lab's own key"
 ROLES = ("user", "admin")
@@ -121,41 +118,12 @@ async def prepare_keys(uri: str, lab_key: str) -> None:
         lab_key: the key, in hexadecimal digits.
 
     Raises:
-        ServiceError: the database is not there, or does not let us in.
+        ServiceError: see `databases.opened`.
     """
-    from asyncpg import PostgresError
-    from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-    from tiled.utils import ensure_specified_sql_driver
+    from sqlalchemy.ext.asyncio import AsyncSession
 
-    engine = create_async_engine(ensure_specified_sql_driver(uri))
-    where = engine.url.render_as_string(hide_password=True)
-    try:
-        await _ensure_tables(engine)
-        async with AsyncSession(engine, expire_on_commit=False) as session:
-            await _let_in(session, bytes.fromhex(lab_key))
-    except (SQLAlchemyError, PostgresError, OSError) as error:
-        raise ServiceError(
-            f"the database of keys {where} cannot be used ({error}): make it, or correct `catalogue.keys` of the lab file"
-        ) from error
-    finally:
-        await engine.dispose()
-
-
-async def _ensure_tables(engine: AsyncEngine) -> None:
-    from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-    from tiled.alembic_utils import UninitializedDatabase, check_database
-    from tiled.authn_database.alembic_constants import ALEMBIC_DIR
-    from tiled.authn_database.core import ALL_REVISIONS, REQUIRED_REVISION, initialize_database
-
-    try:
-        await check_database(engine, REQUIRED_REVISION, ALL_REVISIONS)
-    except UninitializedDatabase:
-        await initialize_database(engine)
-        async with engine.begin() as connection:  # what `tiled admin initialize-database` does in a process of its own
-            script = ScriptDirectory(str(ALEMBIC_DIR))
-            await connection.run_sync(lambda sync: MigrationContext.configure(sync).stamp(script, REQUIRED_REVISION))
+    async with opened(uri, KEYS) as engine, AsyncSession(engine, expire_on_commit=False) as session:
+        await _let_in(session, bytes.fromhex(lab_key))
 
 
 async def _let_in(session: Any, secret: bytes) -> None:

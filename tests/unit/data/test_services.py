@@ -44,7 +44,6 @@ def test_a_facility_is_a_matter_of_settings():
     config = settings.config()
     assert config["trees"][0]["args"] == {
         "uri": "postgresql+asyncpg://db/catalog",
-        "init_if_not_exists": True,
         "writable_storage": list(storage),
         "readable_storage": ["/data"],
     }
