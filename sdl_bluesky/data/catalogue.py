@@ -176,11 +176,14 @@ def streams(run: Container) -> set[str]:
 
 
 def _stream(run: Container, stream: str) -> Any:
-    there = streams(run)
-    if stream not in there:
-        raise CatalogueError(f"run {run.item['id']} has no stream {stream!r}, only {sorted(there)}")
-    with _whole(run):
-        return run[stream]
+    try:
+        with _whole(run):
+            return run[stream]
+    except CatalogueError:
+        there = streams(run)
+        if stream in there:
+            raise
+        raise CatalogueError(f"run {run.item['id']} has no stream {stream!r}, only {sorted(there)}") from None
 
 
 def read_table(run: Container, stream: str = "primary") -> pd.DataFrame:
