@@ -37,6 +37,10 @@ def fake():
 @pytest.fixture
 def ready(fake):
     """A station with a film and an open shutter."""
+    return with_beam(fake)
+
+
+def with_beam(fake):
     fake.station.loader.set(7).wait(WAIT_S)
     fake.station.beam.shutter.set("Open").wait(WAIT_S)
     return fake
@@ -212,9 +216,7 @@ def test_a_trip_is_named_by_the_acquisition_that_it_ended(ready):
 
 
 def test_a_charge_that_stands_still_is_a_lost_beam():
-    fake = FakeStation(RBSSpec(stall_s=1.0))
-    fake.station.loader.set(1).wait(WAIT_S)
-    fake.station.beam.shutter.set("Open").wait(WAIT_S)
+    fake = with_beam(FakeStation(RBSSpec(stall_s=1.0)))
     fake.portion_s = None
     fake.on_start = lambda number: fake.publish(charge=0.7)
     status = fake.station.acquisition.acquire(2.0)
@@ -223,9 +225,7 @@ def test_a_charge_that_stands_still_is_a_lost_beam():
 
 
 def test_a_charge_that_crawls_ends_at_the_longest_time():
-    fake = FakeStation(RBSSpec(acquisition_timeout_s=0.3))
-    fake.station.loader.set(1).wait(WAIT_S)
-    fake.station.beam.shutter.set("Open").wait(WAIT_S)
+    fake = with_beam(FakeStation(RBSSpec(acquisition_timeout_s=0.3)))
     fake.portion_s = None
     with pytest.raises(MoveTimeout, match=r"of 2 uC are collected after 0\.3 s"):
         fake.station.acquisition.acquire(2.0).wait(WAIT_S)
